@@ -1,0 +1,2 @@
+//! Gives every Letta agent a home on Matrix.
+fn main() {}
