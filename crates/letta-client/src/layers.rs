@@ -1,0 +1,1 @@
+//! Decorators: a [`LettaApi`](crate::LettaApi) around a `LettaApi`.
