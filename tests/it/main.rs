@@ -1,1 +1,4 @@
-//! .
+//! Tests across crates. One binary: modules inside.
+
+mod letta_conformance;
+mod matrix_conformance;

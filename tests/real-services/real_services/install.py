@@ -1,0 +1,286 @@
+"""The one-off installation into the cache folder.
+
+Each piece lies in a folder named after a hash of all that decides its content,
+so changed pins install anew and leave the runs of another checkout alone. A
+piece counts only with its stamp, which is written last: without it the folder
+is thrown away and made again.
+"""
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from . import postgres, process, signals
+from .ports import Claims
+from .report import Failure, say
+
+HERE = Path(__file__).resolve().parent.parent
+LETTA = HERE / "pins/letta.txt"
+SYNAPSE = HERE / "pins/synapse.txt"
+STAMP = ".complete"
+RECIPE = "1"  # raise it when a recipe below changes, to install anew
+
+
+def cache_folder():
+    if chosen := os.environ.get("LETTA_MATRIX_CACHE"):
+        return Path(chosen).resolve()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base).resolve() / "letta-matrix/real-services"
+
+
+class Installed:
+    """Where the parts of a complete installation lie."""
+
+    def __init__(self, cache, python):
+        self.cache = cache
+        self.python = python
+        version = subprocess.run([python, "-c", "import sys; print(sys.version, sys.base_prefix)"],
+                                 capture_output=True, text=True, check=True).stdout
+        self.synapse = self._piece("synapse", SYNAPSE.read_text(), version)
+        self.letta = self._piece("letta", LETTA.read_text(), version)
+        self.migrations = self._piece("letta-migrations", self.letta_pin())
+        self.databases = self._piece("databases", LETTA.read_text())
+        self.redis = self._piece("redis", (Path("/etc/os-release").read_text() if Path("/etc/os-release").exists() else ""))
+
+    def _piece(self, name, *parts):
+        digest = hashlib.sha256("\0".join((RECIPE, name, os.uname().machine, *parts)).encode()).hexdigest()
+        return self.cache / f"{name}-{digest[:12]}"
+
+    @staticmethod
+    def letta_pin():
+        return next(line.strip() for line in LETTA.read_text().splitlines() if line.startswith("letta=="))
+
+    def redis_server(self):
+        """The machine's own redis-server, or the one unpacked into the cache: program and environment."""
+        if own := shutil.which("redis-server"):
+            return own, {}
+        libraries = {str(each.parent) for each in self.redis.glob("usr/lib/**/*.so.*")}
+        return str(self.redis / "usr/bin/redis-server"), {"LD_LIBRARY_PATH": ":".join(sorted(libraries))}
+
+
+def install():
+    """Makes sure that everything is installed, and says where it lies."""
+    installed = Installed(cache_folder(), _python())
+    if not _missing(installed):
+        return installed
+    installed.cache.mkdir(parents=True, exist_ok=True)
+    with _lock(installed.cache / "install.lock") as lock:
+        missing = _missing(installed)
+        if not missing:
+            return installed
+        _check_tools(installed, missing)
+        say(f"installing {', '.join(path.name.rpartition('-')[0] for path, _ in missing)} into {installed.cache} "
+            "(once; a few minutes and about 1.5 GB in all)")
+        started = time.monotonic()
+        last = [each for each in missing if each[0] == installed.databases]  # needs the other pieces
+        first = [each for each in missing if each not in last]
+        for group in (first, last):
+            with ThreadPoolExecutor(max_workers=len(missing)) as pool:
+                done = [pool.submit(_make, installed, *each, lock) for each in group]
+                while not all(each.done() for each in done):
+                    time.sleep(process.POLL)
+            for each in done:
+                each.result()
+        say(f"installed in {time.monotonic() - started:.0f} s")
+    return installed
+
+
+def _pieces(installed):
+    pieces = [(installed.letta, _make_letta), (installed.synapse, _make_synapse),
+              (installed.migrations, _make_migrations), (installed.databases, _make_databases)]
+    if not shutil.which("redis-server"):
+        pieces.append((installed.redis, _make_redis))
+    return pieces
+
+
+def _missing(installed):
+    return [(folder, make) for folder, make in _pieces(installed) if not (folder / STAMP).exists()]
+
+
+def _make(installed, folder, make, lock):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    log = installed.cache / f"{folder.name.rpartition('-')[0]}-install.log"
+    log.unlink(missing_ok=True)
+
+    def step(what, *argv, **options):
+        # The step holds the lock too: if this process is killed, the next one waits for the step's end.
+        process.run_step(argv, log=log, what=what, pass_fds=(lock.fileno(),), **options)
+
+    make(installed, folder, step)
+    os.sync()
+    (folder / STAMP).touch()
+    say(f"  {folder.name} is ready")
+
+
+def _make_synapse(installed, folder, step):
+    step("creating a virtual environment", installed.python, "-m", "venv", folder)
+    step("installing Synapse", folder / "bin/pip", "install", "--no-input", "--no-deps", "-r", SYNAPSE)
+
+
+def _make_letta(installed, folder, step):
+    # --no-deps: the pins are complete, and older pips crash on resolving some of them.
+    step("creating a virtual environment", installed.python, "-m", "venv", folder)
+    step("installing Letta", folder / "bin/pip", "install", "--no-input", "--no-deps", "-r", LETTA)
+
+
+def _make_migrations(installed, folder, step):
+    """The database migrations are in Letta's source package only."""
+    with tempfile.TemporaryDirectory(dir=installed.cache) as scratch:
+        step("downloading Letta's source package", installed.python, "-m", "pip", "download", "--no-input", "--no-deps",
+             "--no-binary", ":all:", "--dest", scratch, installed.letta_pin())
+        archive, = Path(scratch).glob("letta-*.tar.gz")
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                path = Path(*Path(member.name).parts[1:])
+                wanted = path.parts[:1] == ("alembic",) or path == Path("alembic.ini")
+                if wanted and member.isfile() and ".." not in path.parts:
+                    target = folder / path
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(tar.extractfile(member).read())
+
+
+def _make_databases(installed, folder, step):
+    """Data folders with an empty database each, which a run copies: Letta's migrations take 10 s and more."""
+    with tempfile.TemporaryDirectory(prefix="letta-matrix-databases-") as scratch:
+        scratch = Path(scratch)
+        programs = postgres.Programs(installed.letta, scratch)
+        for name in ("postgres", "letta-postgres"):
+            database = postgres.DATABASES[name]
+            data = scratch / name
+            programs.give(data)
+            step("creating a database", *programs.argv("initdb", "-D", data, "-U", database, "-A", "trust", "-E", "UTF8",
+                 "--locale=C", "--no-sync"), user=programs.user)
+            step("creating a database", *programs.argv("postgres", "--single", "-D", data, "postgres"),
+                 stdin=f"create database {database}\n", user=programs.user)
+        letta = scratch / "letta-postgres"
+        port = Claims(installed.cache).claim()
+        log = scratch / "letta-postgres.log"
+        server = process.spawn(programs.server_argv(letta, port), cwd=scratch, env=os.environ, log=log, user=programs.user)
+        try:
+            deadline = time.monotonic() + 60
+            while not postgres.answers(installed.letta, port, "letta"):
+                signals.check()
+                if not server.alive() or time.monotonic() > deadline:
+                    raise Failure("PostgreSQL did not start:\n" + log.read_text())
+                time.sleep(process.POLL)
+            step("creating Letta's vector extension", *postgres.psql(installed.letta, port, "letta", "create extension vector"))
+            step("migrating Letta's database", installed.letta / "bin/python", "-m", "alembic", "upgrade", "head",
+                 cwd=installed.migrations,
+                 env={"PATH": os.defpath, "HOME": str(scratch), "LETTA_DIR": str(scratch / "letta"),
+                      "LETTA_PG_URI": postgres.url(port, "letta")})
+        finally:
+            process.stop([(server, postgres.STOP)], grace=30)
+        for name in postgres.DATABASES:
+            postgres.copy(scratch / name, folder / name)
+
+
+def _make_redis(_installed, folder, step):
+    """Debian's package with what it needs, unpacked and not installed."""
+    packages = _apt_would_install("redis-server")
+    debs = folder / "debs"
+    debs.mkdir()
+    try:
+        step("downloading Redis", "apt-get", "download", *packages, cwd=debs)
+    except Failure:
+        _apt_update(step)  # the lists name files that are gone
+        step("downloading Redis", "apt-get", "download", *_apt_would_install("redis-server"), cwd=debs)
+    for deb in debs.glob("*.deb"):
+        step("unpacking Redis", "dpkg", "-x", deb, folder)
+    shutil.rmtree(debs)
+    if not (folder / "usr/bin/redis-server").exists():
+        raise Failure("the Debian packages held no redis-server; install Redis, so that redis-server is found on the PATH")
+
+
+# --- what the machine must bring
+
+def _python():
+    """Letta's pins install with Python 3.11 to 3.13."""
+    if sys.version_info < (3, 14):
+        return sys.executable
+    for name in ("python3.13", "python3.12", "python3.11"):
+        if found := shutil.which(name):
+            return found
+    raise Failure("Letta needs Python 3.11, 3.12 or 3.13, and none of these is on the PATH")
+
+
+def _check_tools(installed, missing):
+    """Says all that is missing at once; root gets Debian packages installed instead."""
+    wanted = {}
+    can_venv = subprocess.run([installed.python, "-c", "import venv, ensurepip, pip"], capture_output=True).returncode == 0
+    if not can_venv:
+        wanted["python3-venv python3-pip"] = "Python's venv and pip"
+    if any(folder == installed.redis for folder, _ in missing):
+        for tool, package in (("apt-get", "redis-server"), ("dpkg", "dpkg")):
+            if not shutil.which(tool):
+                wanted[package] = f"redis-server on the PATH (or {tool}, to fetch it)"
+    if not wanted:
+        return
+    packages = " ".join(wanted).split()
+    explanation = "missing: " + ", ".join(wanted.values()) + "; on Debian: apt-get install " + " ".join(packages)
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise Failure(explanation)
+    say(explanation)
+    log = installed.cache / "apt.log"
+
+    def step(what, *argv, **options):
+        process.run_step(argv, log=log, what=what, **options)
+
+    _apt_update(step)
+    step("installing Debian packages", "apt-get", "install", "-y", "--no-install-recommends", *packages,
+         env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+
+
+_updated = []
+
+
+def _apt_update(step):
+    if _updated or os.geteuid() != 0:
+        raise Failure("Debian's package lists are missing or outdated: run apt-get update as root, or install redis-server")
+    _updated.append(True)
+    step("updating Debian's package lists", "apt-get", "update", "-q")
+
+
+def _apt_would_install(package):
+    """The package with those of its dependencies that this machine lacks."""
+    def simulate():
+        done = subprocess.run(["apt-get", "-s", "install", "--no-install-recommends", package], capture_output=True, text=True)
+        return [line.split()[1] for line in done.stdout.splitlines() if line.startswith("Inst ")]
+    if names := simulate():
+        return names
+    _apt_update(lambda what, *argv: process.run_step(argv, log="/dev/null", what=what))
+    if names := simulate():
+        return names
+    raise Failure(f"Debian's package lists have no {package}; install Redis, so that redis-server is found on the PATH")
+
+
+class _lock:
+    """Held by one installation at a time; waits, and says so."""
+
+    def __init__(self, path):
+        self._path = path
+
+    def __enter__(self):
+        file = open(self._path, "w")
+        said = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._file = file
+                return file
+            except BlockingIOError:
+                if not said:
+                    say("another run is installing; waiting for it")
+                    said = True
+                signals.check()
+                time.sleep(0.2)
+
+    def __exit__(self, *_):
+        self._file.close()
