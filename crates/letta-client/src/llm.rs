@@ -89,7 +89,10 @@ pub struct LlmModel {
 impl LlmModel {
     /// A model with a context window of 128,000 tokens.
     pub fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), context_window: 128_000 }
+        Self {
+            id: id.into(),
+            context_window: 128_000,
+        }
     }
 
     /// The same model with another context window, in tokens.
@@ -123,7 +126,9 @@ impl Default for LlmConfig {
     fn default() -> Self {
         Self {
             seed: 0,
-            models: ["fake-model", "fake-model-b", "gpt-4o-mini"].map(LlmModel::new).into(),
+            models: ["fake-model", "fake-model-b", "gpt-4o-mini"]
+                .map(LlmModel::new)
+                .into(),
             embedding_models: vec!["text-embedding-3-small".to_owned()],
             behaviour: Behaviour::Echo,
             persona: None,
@@ -158,7 +163,10 @@ impl FakeLlm {
     /// An engine with this configuration.
     #[must_use]
     pub fn with_config(config: LlmConfig) -> Self {
-        Self { config, state: Mutex::default() }
+        Self {
+            config,
+            state: Mutex::default(),
+        }
     }
 
     /// The same engine with another seed.
@@ -192,7 +200,10 @@ impl FakeLlm {
     /// The same engine with other default delays.
     #[must_use]
     pub fn with_delays(mut self, before_first_byte: Duration, spread: Duration) -> Self {
-        self.config.delays = Delays { before_first_byte, spread };
+        self.config.delays = Delays {
+            before_first_byte,
+            spread,
+        };
         self
     }
 

@@ -46,13 +46,19 @@ impl Delays {
     /// These delays.
     #[must_use]
     pub fn new(before_first_byte: Duration, spread: Duration) -> Self {
-        Self { before_first_byte, spread }
+        Self {
+            before_first_byte,
+            spread,
+        }
     }
 
     /// How long to wait after each of `chunks` chunks, so that all of them take [`Delays::spread`].
     #[must_use]
     pub fn per_chunk(&self, chunks: usize) -> Duration {
-        u32::try_from(chunks).ok().and_then(|chunks| self.spread.checked_div(chunks)).unwrap_or_default()
+        u32::try_from(chunks)
+            .ok()
+            .and_then(|chunks| self.spread.checked_div(chunks))
+            .unwrap_or_default()
     }
 }
 
@@ -98,11 +104,15 @@ impl Answer {
             chunks.extend(words(text).map(|piece| Chunk::Text(piece.to_owned())));
         }
         for (index, call) in self.tool_calls.iter().enumerate() {
-            chunks.push(Chunk::ToolCall { index, id: call.id.clone(), name: call.name.clone() });
-            chunks.extend(
-                pieces(&call.arguments, 16)
-                    .map(|fragment| Chunk::ToolArguments { index, fragment: fragment.to_owned() }),
-            );
+            chunks.push(Chunk::ToolCall {
+                index,
+                id: call.id.clone(),
+                name: call.name.clone(),
+            });
+            chunks.extend(pieces(&call.arguments, 16).map(|fragment| Chunk::ToolArguments {
+                index,
+                fragment: fragment.to_owned(),
+            }));
         }
         chunks
     }
@@ -303,7 +313,9 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
             return None;
         }
         let word = rest.find(|c: char| !c.is_whitespace()).unwrap_or(rest.len());
-        let end = rest[word..].find(char::is_whitespace).map_or(rest.len(), |length| word + length);
+        let end = rest[word..]
+            .find(char::is_whitespace)
+            .map_or(rest.len(), |length| word + length);
         let (piece, after) = rest.split_at(end);
         rest = after;
         Some(piece)

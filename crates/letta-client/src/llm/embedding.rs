@@ -9,8 +9,15 @@ pub const DEFAULT_EMBEDDING_DIMENSIONS: usize = 1536;
 pub(super) fn embed(seed: u64, text: &str, dimensions: usize) -> Vec<f32> {
     let mut sum = vec![0.0_f64; dimensions];
     add_direction(&mut sum, StableHash::new(seed).text(text), 0.25);
-    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-        add_direction(&mut sum, StableHash::new(seed).text(&word.to_lowercase()).number(1), 1.0);
+    for word in text
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+    {
+        add_direction(
+            &mut sum,
+            StableHash::new(seed).text(&word.to_lowercase()).number(1),
+            1.0,
+        );
     }
     let length = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
     if length == 0.0 {

@@ -37,7 +37,13 @@ pub struct LlmMessage {
 
 impl LlmMessage {
     fn new(role: LlmRole, text: impl Into<String>) -> Self {
-        Self { role, text: text.into(), images: 0, tool_calls: Vec::new(), tool_call_id: None }
+        Self {
+            role,
+            text: text.into(),
+            images: 0,
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+        }
     }
 
     /// A system message.
@@ -57,7 +63,10 @@ impl LlmMessage {
 
     /// The result of the tool call `tool_call_id`.
     pub fn tool(tool_call_id: impl Into<String>, result: impl Into<String>) -> Self {
-        Self { tool_call_id: Some(tool_call_id.into()), ..Self::new(LlmRole::Tool, result) }
+        Self {
+            tool_call_id: Some(tool_call_id.into()),
+            ..Self::new(LlmRole::Tool, result)
+        }
     }
 
     /// The same message with `images` images.
@@ -88,7 +97,10 @@ pub struct OfferedTool {
 impl OfferedTool {
     /// A tool with the JSON schema of its arguments.
     pub fn new(name: impl Into<String>, parameters: Value) -> Self {
-        Self { name: name.into(), parameters }
+        Self {
+            name: name.into(),
+            parameters,
+        }
     }
 
     /// Whether the schema demands the argument `name`.
@@ -101,7 +113,10 @@ impl OfferedTool {
 
     /// Whether the schema knows the argument `name`.
     pub(super) fn accepts(&self, name: &str) -> bool {
-        self.parameters.get("properties").and_then(Value::as_object).is_some_and(|known: &Map<_, _>| known.contains_key(name))
+        self.parameters
+            .get("properties")
+            .and_then(Value::as_object)
+            .is_some_and(|known: &Map<_, _>| known.contains_key(name))
     }
 }
 

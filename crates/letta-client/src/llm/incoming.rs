@@ -1,0 +1,165 @@
+//! What a person really wrote, without the wrappers that agent servers put around it.
+
+use serde_json::Value;
+
+/// Tags around text that the server, not the person, put into a user message.
+const SERVER_TAGS: [&str; 2] = ["system-alert", "system-reminder"];
+
+/// The mark of a conversation that the server wants summarised.
+const TRANSCRIPT: &str = "<start_transcript>";
+
+/// A user message, unwrapped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Incoming {
+    pub(super) text: String,
+    pub(super) source: Source,
+}
+
+/// Who wrote a user message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A person, or another agent in a person's place.
+    Person,
+    /// The server: an alert, a heartbeat, a summary of what was compacted.
+    Server,
+    /// The server, which wants the conversation inside summarised.
+    Transcript,
+}
+
+impl Incoming {
+    pub(super) fn read(raw: &str) -> Self {
+        let (text, is_alert) = unwrap_json(raw);
+        if text.contains(TRANSCRIPT) {
+            return Self {
+                text,
+                source: Source::Transcript,
+            };
+        }
+        if is_alert {
+            return Self {
+                text,
+                source: Source::Server,
+            };
+        }
+        let bare = without_server_tags(&text);
+        if bare.len() == text.len() {
+            return Self {
+                text,
+                source: Source::Person,
+            };
+        }
+        let bare = bare.trim();
+        if bare.is_empty() {
+            Self {
+                text,
+                source: Source::Server,
+            }
+        } else {
+            Self {
+                text: bare.to_owned(),
+                source: Source::Person,
+            }
+        }
+    }
+}
+
+/// The `message` of `{"type": …, "message": …, "time": …}`, and whether the type is one of the server's own; the
+/// text as it is when it is anything else.
+pub(super) fn unwrap_json(raw: &str) -> (String, bool) {
+    if raw.trim_start().starts_with('{')
+        && let Ok(Value::Object(fields)) = serde_json::from_str(raw)
+        && let Some(message) = fields.get("message")
+    {
+        let text = message
+            .as_str()
+            .map_or_else(|| message.to_string(), str::to_owned);
+        let is_alert = matches!(
+            fields.get("type").and_then(Value::as_str),
+            Some("system_alert" | "system_message" | "heartbeat" | "login" | "bootup")
+        );
+        return (text, is_alert);
+    }
+    (raw.to_owned(), false)
+}
+
+/// `text` without the elements of [`SERVER_TAGS`]. An element that is not closed stays.
+fn without_server_tags(text: &str) -> String {
+    let mut text = text.to_owned();
+    for tag in SERVER_TAGS {
+        let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
+        while let Some(start) = text.find(&open)
+            && let Some(length) = text[start..].find(&close)
+        {
+            text.replace_range(start..start + length + close.len(), "");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person(text: &str) -> Incoming {
+        Incoming {
+            text: text.to_owned(),
+            source: Source::Person,
+        }
+    }
+
+    fn server(text: &str) -> Incoming {
+        Incoming {
+            text: text.to_owned(),
+            source: Source::Server,
+        }
+    }
+
+    #[test]
+    fn plain_text_is_the_persons_own() {
+        assert_eq!(Incoming::read("hello {\"a\": 1}"), person("hello {\"a\": 1}"));
+    }
+
+    #[test]
+    fn the_json_of_older_agents_is_unwrapped() {
+        let wrapped =
+            r#"{"type": "user_message", "message": "hi", "time": "2026-11-21 01:21:49 AM UTC+0000"}"#;
+        assert_eq!(Incoming::read(wrapped), person("hi"));
+        assert_eq!(Incoming::read(r#"{"message": {"a": 1}}"#), person(r#"{"a":1}"#));
+    }
+
+    #[test]
+    fn json_without_a_message_is_left_alone() {
+        assert_eq!(Incoming::read(r#"{"a": 1}"#), person(r#"{"a": 1}"#));
+        assert_eq!(Incoming::read("{not json"), person("{not json"));
+    }
+
+    #[test]
+    fn an_alert_is_the_servers() {
+        assert_eq!(
+            Incoming::read(r#"{"type": "system_alert", "message": "[fail]"}"#),
+            server("[fail]")
+        );
+        let ping = "<system-alert>Automated keep-alive ping.</system-alert>";
+        assert_eq!(Incoming::read(ping), server(ping));
+    }
+
+    #[test]
+    fn reminders_around_a_persons_text_are_dropped() {
+        assert_eq!(
+            Incoming::read("<system-reminder>time</system-reminder>\nhello\n<system-alert>x</system-alert>"),
+            person("hello")
+        );
+        assert_eq!(
+            Incoming::read("<system-alert>open hello"),
+            person("<system-alert>open hello")
+        );
+    }
+
+    #[test]
+    fn a_conversation_to_summarise_is_a_transcript() {
+        assert_eq!(
+            Incoming::read("<start_transcript>\n[fail]").source,
+            Source::Transcript
+        );
+    }
+}
