@@ -9,6 +9,7 @@ CREATE TABLE binding (
     room_id         TEXT    UNIQUE,
     room_name       TEXT,
     room_topic      TEXT,
+    parent_id       TEXT,
     space_id        TEXT,
     invitations     TEXT    NOT NULL, -- JSON object: user id -> invited | joined | left | failed
     last_error      TEXT,

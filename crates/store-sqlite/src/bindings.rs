@@ -21,6 +21,7 @@ struct BindingRow {
     room_id: Option<String>,
     room_name: Option<String>,
     room_topic: Option<String>,
+    parent_id: Option<String>,
     space_id: Option<String>,
     invitations: String,
     last_error: Option<String>,
@@ -39,6 +40,7 @@ impl BindingRow {
                 .as_deref()
                 .map(|id| parse(agent, "room_id", id))
                 .transpose()?,
+            parent_id: self.parent_id.as_deref().map(|id| parse(agent, "parent_id", id)).transpose()?,
             space_id: self
                 .space_id
                 .as_deref()
@@ -118,8 +120,8 @@ impl BindingStore for SqliteStore {
             .map_err(|error| corrupt(agent, "invitations", error))?;
         sqlx::query(
             "INSERT INTO binding (agent_id, agent_name, user_id, room_alias, user_registered, display_name, room_id,
-                 room_name, room_topic, space_id, invitations, last_error, created_at, updated_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                 room_name, room_topic, parent_id, space_id, invitations, last_error, created_at, updated_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (agent_id) DO UPDATE SET
                  agent_name = excluded.agent_name, user_id = excluded.user_id, room_alias = excluded.room_alias,
                  user_registered = excluded.user_registered, display_name = excluded.display_name,
@@ -137,6 +139,7 @@ impl BindingStore for SqliteStore {
         .bind(binding.room_id.as_ref().map(|id| id.as_str()))
         .bind(&binding.room_name)
         .bind(&binding.room_topic)
+        .bind(binding.parent_id.as_ref().map(|id| id.as_str()))
         .bind(binding.space_id.as_ref().map(|id| id.as_str()))
         .bind(invitations)
         .bind(&binding.last_error)

@@ -31,6 +31,8 @@ pub struct Binding {
     pub room_name: Option<String>,
     /// The room's topic that was set.
     pub room_topic: Option<String>,
+    /// The space that the room names as its parent.
+    pub parent_id: Option<OwnedRoomId>,
     /// The space that lists the room as its child.
     pub space_id: Option<OwnedRoomId>,
     /// The people invited, and how that went.

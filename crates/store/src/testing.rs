@@ -68,6 +68,7 @@ pub fn full_binding(agent: &str) -> Binding {
         room_id: Some(room(&format!("room-of-{agent}"))),
         room_name: Some(String::new()),
         room_topic: Some("a topic".to_owned()),
+        parent_id: Some(room("parent:matrix.test")),
         space_id: Some(room("space:matrix.test")),
         invitations: BTreeMap::from([
             (user("a"), Invitation::Invited),
@@ -90,6 +91,7 @@ pub fn planned_binding(agent: &str) -> Binding {
         room_id: None,
         room_name: None,
         room_topic: None,
+        parent_id: None,
         space_id: None,
         invitations: BTreeMap::new(),
         last_error: None,
