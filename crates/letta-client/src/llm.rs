@@ -51,6 +51,7 @@ mod incoming;
 mod markers;
 mod planner;
 mod request;
+mod schema;
 mod script;
 
 use std::collections::{HashMap, HashSet};
@@ -61,7 +62,7 @@ pub use self::completion::{
     Answer, Chunk, Completion, Delays, Failure, FinishReason, LlmToolCall, Outcome, ProviderErrorKind, Usage,
 };
 pub use self::embedding::DEFAULT_EMBEDDING_DIMENSIONS;
-pub use self::request::{LlmMessage, LlmRequest, LlmRole, OfferedTool};
+pub use self::request::{LlmMessage, LlmRequest, LlmRole, OfferedTool, ToolChoice};
 pub use self::script::{InvalidScript, ScriptedCall, ScriptedReply};
 
 /// How the engine answers a message that no marker and no script speaks for.

@@ -24,10 +24,18 @@ pub(super) enum Source {
     Server,
     /// The server, which wants the conversation inside summarised.
     Transcript,
+    /// The server, which only lets the model go on or says that somebody came: nothing to answer.
+    Event,
 }
 
 impl Incoming {
     pub(super) fn read(raw: &str) -> Self {
+        if is_event(raw) {
+            return Self {
+                text: raw.to_owned(),
+                source: Source::Event,
+            };
+        }
         let (text, is_alert) = unwrap_json(raw);
         if text.contains(TRANSCRIPT) {
             return Self {
@@ -75,11 +83,19 @@ pub(super) fn unwrap_json(raw: &str) -> (String, bool) {
             .map_or_else(|| message.to_string(), str::to_owned);
         let is_alert = matches!(
             fields.get("type").and_then(Value::as_str),
-            Some("system_alert" | "system_message" | "heartbeat" | "login" | "bootup")
+            Some("system_alert" | "system_message")
         );
         return (text, is_alert);
     }
     (raw.to_owned(), false)
+}
+
+/// `{"type": "heartbeat", "reason": …}` between the steps of older agents, and `{"type": "login", …}` before their
+/// first turn.
+fn is_event(raw: &str) -> bool {
+    raw.trim_start().starts_with('{')
+        && serde_json::from_str::<Value>(raw)
+            .is_ok_and(|json| matches!(json["type"].as_str(), Some("heartbeat" | "login")))
 }
 
 /// `text` without the elements of [`SERVER_TAGS`]. An element that is not closed stays.
@@ -141,6 +157,16 @@ mod tests {
         );
         let ping = "<system-alert>Automated keep-alive ping.</system-alert>";
         assert_eq!(Incoming::read(ping), server(ping));
+    }
+
+    #[test]
+    fn a_heartbeat_and_a_login_are_events() {
+        let heartbeat = "{\n  \"type\": \"heartbeat\",\n  \"reason\": \"Continuing: continue tool rule.\"\n}";
+        assert_eq!(Incoming::read(heartbeat).source, Source::Event);
+        assert_eq!(
+            Incoming::read(r#"{"type": "login", "last_login": "Never (first login)"}"#).source,
+            Source::Event
+        );
     }
 
     #[test]

@@ -9,12 +9,16 @@ use super::completion::{
 use super::hash::StableHash;
 use super::incoming::{Incoming, Source, unwrap_json};
 use super::markers::{MarkedCall, Markers};
-use super::request::{LlmMessage, LlmRequest, LlmRole, OfferedTool};
+use super::request::{LlmMessage, LlmRequest, LlmRole, OfferedTool, ToolChoice};
+use super::schema;
 use super::script::{Reply, ScriptedReply};
 use super::{Behaviour, FakeLlm};
 
 /// The tool through which agents of the older kind speak.
 const SEND_MESSAGE: &str = "send_message";
+
+/// The tool with which Letta's memory-keeping agents end their turn.
+const FINISH_EDITS: &str = "memory_finish_edits";
 
 /// What such agents are made to think when no marker says.
 const DEFAULT_THOUGHTS: &str = "fake thoughts";
@@ -136,7 +140,14 @@ struct Turn<'a> {
 impl<'a> Turn<'a> {
     fn of(request: &'a LlmRequest) -> Self {
         let messages = request.messages.as_slice();
-        match messages.iter().rposition(|message| message.role == LlmRole::User) {
+        let is_user = |message: &LlmMessage| message.role == LlmRole::User;
+        let speaks =
+            |message: &LlmMessage| is_user(message) && Incoming::read(&message.text).source != Source::Event;
+        match messages
+            .iter()
+            .rposition(speaks)
+            .or_else(|| messages.iter().rposition(is_user))
+        {
             Some(at) => Self {
                 incoming: Incoming::read(&messages[at].text),
                 images: messages[at].images,
@@ -156,7 +167,7 @@ impl<'a> Turn<'a> {
     fn markers(&self) -> Markers {
         match self.incoming.source {
             Source::Person => Markers::read(&self.incoming.text),
-            Source::Server | Source::Transcript => Markers::default(),
+            Source::Server | Source::Transcript | Source::Event => Markers::default(),
         }
     }
 
@@ -296,11 +307,28 @@ fn finish(llm: &FakeLlm, request: &LlmRequest, speech: Speech, prompt_tokens: u6
             finish_reason = FinishReason::Length;
         }
     }
-    if let Some(tool) = request.offered(SEND_MESSAGE)
-        && calls.is_empty()
-        && let Some(text) = text.take()
-    {
-        calls.push(send_message(tool, text, reasoning.take()));
+    match &request.tool_choice {
+        ToolChoice::None => {
+            if !std::mem::take(&mut calls).is_empty() {
+                text.get_or_insert_default();
+            }
+        }
+        choice => {
+            if let Some(tool) = request.offered(SEND_MESSAGE)
+                && calls.is_empty()
+                && choice.allows(SEND_MESSAGE)
+                && let Some(text) = text.take()
+            {
+                calls.push(send_message(tool, text, reasoning.take()));
+            }
+            if let Some(tool) = demanded_tool(request, &calls) {
+                let said = text.take().unwrap_or_default();
+                calls = vec![MarkedCall {
+                    name: tool.name.clone(),
+                    arguments: schema::example(&tool.parameters, &said).to_string(),
+                }];
+            }
+        }
     }
     if !request.parallel_tool_calls {
         calls.truncate(1);
@@ -327,6 +355,17 @@ fn finish(llm: &FakeLlm, request: &LlmRequest, speech: Speech, prompt_tokens: u6
         finish_reason,
         usage,
         cut_after,
+    }
+}
+
+/// The tool that the request's [`ToolChoice`] demands and `calls` does not have.
+fn demanded_tool<'a>(request: &'a LlmRequest, calls: &[MarkedCall]) -> Option<&'a OfferedTool> {
+    match &request.tool_choice {
+        ToolChoice::Auto | ToolChoice::None => None,
+        ToolChoice::Tool(name) if calls.iter().any(|call| call.name == *name) => None,
+        ToolChoice::Tool(name) => request.offered(name),
+        ToolChoice::Required if !calls.is_empty() => None,
+        ToolChoice::Required => request.offered(FINISH_EDITS).or_else(|| request.tools.first()),
     }
 }
 

@@ -120,6 +120,31 @@ impl OfferedTool {
     }
 }
 
+/// Whether the model must call a tool.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ToolChoice {
+    /// As it likes.
+    #[default]
+    Auto,
+    /// It must not.
+    None,
+    /// It must call one of those offered (OpenAI `required`, Anthropic `any`).
+    Required,
+    /// It must call this one.
+    Tool(String),
+}
+
+impl ToolChoice {
+    pub(super) fn allows(&self, name: &str) -> bool {
+        match self {
+            Self::Auto | Self::Required => true,
+            Self::None => false,
+            Self::Tool(wanted) => wanted == name,
+        }
+    }
+}
+
 /// One request for a completion.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -130,6 +155,9 @@ pub struct LlmRequest {
     pub messages: Vec<LlmMessage>,
     /// The tools the model may call.
     pub tools: Vec<OfferedTool>,
+    /// Whether the model must call a tool. A call that is demanded and that no marker makes gets arguments from the
+    /// tool's schema, with what the model would have said for every text.
+    pub tool_choice: ToolChoice,
     /// Whether one answer may carry several tool calls. When not, only the first is made.
     pub parallel_tool_calls: bool,
     /// How many tokens the answer may have; a longer one ends with [`FinishReason::Length`](super::FinishReason).
@@ -143,6 +171,7 @@ impl LlmRequest {
             model: model.into(),
             messages: Vec::new(),
             tools: Vec::new(),
+            tool_choice: ToolChoice::Auto,
             parallel_tool_calls: true,
             max_tokens: None,
         }
@@ -166,6 +195,13 @@ impl LlmRequest {
     #[must_use]
     pub fn tool(mut self, tool: OfferedTool) -> Self {
         self.tools.push(tool);
+        self
+    }
+
+    /// The same request with another rule about calling tools.
+    #[must_use]
+    pub fn with_tool_choice(mut self, choice: ToolChoice) -> Self {
+        self.tool_choice = choice;
         self
     }
 

@@ -336,6 +336,52 @@ fn arguments_that_a_tool_demands_of_every_call_are_added() {
 }
 
 #[test]
+fn a_heartbeat_goes_on_with_the_turn() {
+    let llm = FakeLlm::new();
+    let request = ask("[tool:look_up]");
+    let called = answer(&llm, &request);
+    let heartbeat = LlmMessage::user(r#"{"type": "heartbeat", "reason": "Continuing: continue tool rule."}"#);
+    assert_eq!(
+        text(&llm, &with_results(request, &called, "found").message(heartbeat)),
+        "tool look_up returned: found"
+    );
+}
+
+#[test]
+fn the_request_says_whether_tools_are_called() {
+    let llm = FakeLlm::new();
+    let schema = json!({"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]});
+    let request = ask("hi")
+        .tool(OfferedTool::new("look_up", schema))
+        .tool(OfferedTool::new("roll", json!({"type": "object"})));
+    let calls = |choice: ToolChoice, request: &LlmRequest| {
+        let answer = answer(&llm, &request.clone().with_tool_choice(choice));
+        let calls = answer
+            .tool_calls
+            .into_iter()
+            .map(|call| (call.name, call.arguments))
+            .collect::<Vec<_>>();
+        (answer.text, calls)
+    };
+    let call = |name: &str, arguments: &str| vec![(name.to_owned(), arguments.to_owned())];
+    let echo = |text: &str| Some(text.to_owned());
+    assert_eq!(calls(ToolChoice::Auto, &request), (echo("echo: hi"), vec![]));
+    assert_eq!(calls(ToolChoice::None, &ask("[tool:roll]")), (echo(""), vec![]));
+    assert_eq!(
+        calls(ToolChoice::Required, &request),
+        (None, call("look_up", r#"{"q":"echo: hi"}"#))
+    );
+    assert_eq!(
+        calls(ToolChoice::Tool("roll".to_owned()), &request),
+        (None, call("roll", "{}"))
+    );
+    assert_eq!(
+        calls(ToolChoice::Required, &ask("[tool:roll {\"n\": 1}]")),
+        (None, call("roll", "{\"n\": 1}"))
+    );
+}
+
+#[test]
 fn an_answer_ends_at_the_tokens_allowed() {
     let answer = answer(&FakeLlm::new(), &ask("ééééé").with_max_tokens(2));
     assert_eq!(
