@@ -15,6 +15,7 @@ import tarfile
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from . import postgres, process, signals
@@ -35,27 +36,33 @@ def cache_folder():
     return Path(base).resolve() / "letta-matrix/real-services"
 
 
+@dataclass(frozen=True)
 class Installed:
-    """Where the parts of a complete installation lie."""
-
-    def __init__(self, cache, python):
-        self.cache = cache
-        self.python = python
-        version = subprocess.run([python, "-c", "import sys; print(sys.version, sys.base_prefix)"],
-                                 capture_output=True, text=True, check=True).stdout
-        self.synapse = self._piece("synapse", SYNAPSE.read_text(), version)
-        self.letta = self._piece("letta", LETTA.read_text(), version)
-        self.migrations = self._piece("letta-migrations", self.letta_pin())
-        self.databases = self._piece("databases", LETTA.read_text())
-        self.redis = self._piece("redis", (Path("/etc/os-release").read_text() if Path("/etc/os-release").exists() else ""))
-
-    def _piece(self, name, *parts):
-        digest = hashlib.sha256("\0".join((RECIPE, name, os.uname().machine, *parts)).encode()).hexdigest()
-        return self.cache / f"{name}-{digest[:12]}"
+    """Where the pieces lie."""
+    cache: Path
+    synapse: Path
+    letta: Path
+    migrations: Path
+    databases: Path
+    redis: Path
 
     @staticmethod
-    def letta_pin():
-        return next(line.strip() for line in LETTA.read_text().splitlines() if line.startswith("letta=="))
+    def planned(cache):
+        """Where the present pins and this machine want them."""
+        def piece(name, decided_by):
+            digest = hashlib.sha256("\0".join((RECIPE, name, os.uname().machine, decided_by)).encode()).hexdigest()
+            return cache / f"{name}-{digest[:12]}"
+
+        letta, synapse, system = LETTA.read_text(), SYNAPSE.read_text(), Path("/etc/os-release")
+        return Installed(cache, piece("synapse", synapse), piece("letta", letta), piece("letta-migrations", _letta_pin()),
+                         piece("databases", letta), piece("redis", system.read_text() if system.exists() else ""))
+
+    def to_json(self):
+        return {name: str(path) for name, path in asdict(self).items()}
+
+    @staticmethod
+    def from_json(paths):
+        return Installed(**{name: Path(path) for name, path in paths.items()})
 
     def redis_server(self):
         """The machine's own redis-server, or the one unpacked into the cache: program and environment."""
@@ -67,7 +74,7 @@ class Installed:
 
 def install():
     """Makes sure that everything is installed, and says where it lies."""
-    installed = Installed(cache_folder(), _python())
+    installed = Installed.planned(cache_folder())
     if not _missing(installed):
         return installed
     installed.cache.mkdir(parents=True, exist_ok=True)
@@ -75,7 +82,8 @@ def install():
         missing = _missing(installed)
         if not missing:
             return installed
-        _check_tools(installed, missing)
+        python = _python()
+        _check_tools(python, installed, missing)
         say(f"installing {', '.join(path.name.rpartition('-')[0] for path, _ in missing)} into {installed.cache} "
             "(once; a few minutes and about 1.5 GB in all)")
         started = time.monotonic()
@@ -83,7 +91,7 @@ def install():
         first = [each for each in missing if each not in last]
         for group in (first, last):
             with ThreadPoolExecutor(max_workers=len(missing)) as pool:
-                done = [pool.submit(_make, installed, *each, lock) for each in group]
+                done = [pool.submit(_make, installed, python, *each, lock) for each in group]
                 while not all(each.done() for each in done):
                     time.sleep(process.POLL)
             for each in done:
@@ -101,10 +109,16 @@ def _pieces(installed):
 
 
 def _missing(installed):
-    return [(folder, make) for folder, make in _pieces(installed) if not (folder / STAMP).exists()]
+    return [(folder, make) for folder, make in _pieces(installed) if not _complete(folder)]
 
 
-def _make(installed, folder, make, lock):
+def _complete(folder):
+    # A virtual environment links to its Python, which an upgrade of the machine may have removed.
+    python = folder / "bin/python"
+    return (folder / STAMP).exists() and (python.exists() or not python.is_symlink())
+
+
+def _make(installed, python, folder, make, lock):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     log = installed.cache / f"{folder.name.rpartition('-')[0]}-install.log"
@@ -114,28 +128,28 @@ def _make(installed, folder, make, lock):
         # The step holds the lock too: if this process is killed, the next one waits for the step's end.
         process.run_step(argv, log=log, what=what, pass_fds=(lock.fileno(),), **options)
 
-    make(installed, folder, step)
-    os.sync()
+    make(installed, folder, step, python)
     (folder / STAMP).touch()
     say(f"  {folder.name} is ready")
 
 
-def _make_synapse(installed, folder, step):
-    step("creating a virtual environment", installed.python, "-m", "venv", folder)
+def _make_synapse(_installed, folder, step, python):
+    step("creating a virtual environment", python, "-m", "venv", folder)
     step("installing Synapse", folder / "bin/pip", "install", "--no-input", "--no-deps", "-r", SYNAPSE)
 
 
-def _make_letta(installed, folder, step):
+def _make_letta(_installed, folder, step, python):
     # --no-deps: the pins are complete, and older pips crash on resolving some of them.
-    step("creating a virtual environment", installed.python, "-m", "venv", folder)
+    step("creating a virtual environment", python, "-m", "venv", folder)
     step("installing Letta", folder / "bin/pip", "install", "--no-input", "--no-deps", "-r", LETTA)
 
 
-def _make_migrations(installed, folder, step):
+def _make_migrations(installed, folder, step, python):
     """The database migrations are in Letta's source package only."""
     with tempfile.TemporaryDirectory(dir=installed.cache) as scratch:
-        step("downloading Letta's source package", installed.python, "-m", "pip", "download", "--no-input", "--no-deps",
-             "--no-binary", ":all:", "--dest", scratch, installed.letta_pin())
+        step("creating a virtual environment", python, "-m", "venv", f"{scratch}/venv")
+        step("downloading Letta's source package", f"{scratch}/venv/bin/pip", "download", "--no-input", "--no-deps",
+             "--no-binary", ":all:", "--dest", scratch, _letta_pin())
         archive, = Path(scratch).glob("letta-*.tar.gz")
         with tarfile.open(archive) as tar:
             for member in tar:
@@ -147,7 +161,7 @@ def _make_migrations(installed, folder, step):
                     target.write_bytes(tar.extractfile(member).read())
 
 
-def _make_databases(installed, folder, step):
+def _make_databases(installed, folder, step, _python):
     """Data folders with an empty database each, which a run copies: Letta's migrations take 10 s and more."""
     with tempfile.TemporaryDirectory(prefix="letta-matrix-databases-") as scratch:
         scratch = Path(scratch)
@@ -156,14 +170,17 @@ def _make_databases(installed, folder, step):
             database = postgres.DATABASES[name]
             data = scratch / name
             programs.give(data)
+            as_postgres = {"user": programs.user, "env": process.plain_environment(), "cwd": scratch}
             step("creating a database", *programs.argv("initdb", "-D", data, "-U", database, "-A", "trust", "-E", "UTF8",
-                 "--locale=C", "--no-sync"), user=programs.user)
+                 "--locale=C", "--no-sync"), **as_postgres)
             step("creating a database", *programs.argv("postgres", "--single", "-D", data, "postgres"),
-                 stdin=f"create database {database}\n", user=programs.user)
+                 stdin=f"create database {database}\n", **as_postgres)
         letta = scratch / "letta-postgres"
         port = Claims(installed.cache).claim()
         log = scratch / "letta-postgres.log"
-        server = process.spawn(programs.server_argv(letta, port), cwd=scratch, env=os.environ, log=log, user=programs.user)
+        marker = process.Marker.mine("run", scratch)
+        server = process.spawn(programs.server_argv(letta, port), cwd=scratch, log=log, user=programs.user,
+                               env=process.plain_environment(**{process.MARKER: marker}))
         try:
             deadline = time.monotonic() + 60
             while not postgres.answers(installed.letta, port, "letta"):
@@ -171,18 +188,19 @@ def _make_databases(installed, folder, step):
                 if not server.alive() or time.monotonic() > deadline:
                     raise Failure("PostgreSQL did not start:\n" + log.read_text())
                 time.sleep(process.POLL)
-            step("creating Letta's vector extension", *postgres.psql(installed.letta, port, "letta", "create extension vector"))
+            step("creating Letta's vector extension", *postgres.psql(installed.letta, port, "letta", "create extension vector"),
+                 env=process.plain_environment())
             step("migrating Letta's database", installed.letta / "bin/python", "-m", "alembic", "upgrade", "head",
                  cwd=installed.migrations,
-                 env={"PATH": os.defpath, "HOME": str(scratch), "LETTA_DIR": str(scratch / "letta"),
-                      "LETTA_PG_URI": postgres.url(port, "letta")})
+                 env=process.plain_environment(HOME=scratch, LETTA_DIR=scratch / "letta-home",
+                                               LETTA_PG_URI=postgres.url(port, "letta")))
         finally:
             process.stop([(server, postgres.STOP)], grace=30)
         for name in postgres.DATABASES:
             postgres.copy(scratch / name, folder / name)
 
 
-def _make_redis(_installed, folder, step):
+def _make_redis(_installed, folder, step, _python):
     """Debian's package with what it needs, unpacked and not installed."""
     packages = _apt_would_install("redis-server")
     debs = folder / "debs"
@@ -201,29 +219,34 @@ def _make_redis(_installed, folder, step):
 
 # --- what the machine must bring
 
+def _letta_pin():
+    return next(line.strip() for line in LETTA.read_text().splitlines() if line.startswith("letta=="))
+
+
 def _python():
     """Letta's pins install with Python 3.11 to 3.13."""
     if sys.version_info < (3, 14):
-        return sys.executable
+        # With its version in the name, as Debian has it: a later version then leaves a dead link, which is seen.
+        return str(Path(sys.executable).resolve())
     for name in ("python3.13", "python3.12", "python3.11"):
         if found := shutil.which(name):
             return found
     raise Failure("Letta needs Python 3.11, 3.12 or 3.13, and none of these is on the PATH")
 
 
-def _check_tools(installed, missing):
+def _check_tools(python, installed, missing):
     """Says all that is missing at once; root gets Debian packages installed instead."""
     wanted = {}
-    can_venv = subprocess.run([installed.python, "-c", "import venv, ensurepip, pip"], capture_output=True).returncode == 0
+    can_venv = subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True).returncode == 0
     if not can_venv:
-        wanted["python3-venv python3-pip"] = "Python's venv and pip"
+        wanted["python3-venv"] = "Python's venv module"
     if any(folder == installed.redis for folder, _ in missing):
         for tool, package in (("apt-get", "redis-server"), ("dpkg", "dpkg")):
             if not shutil.which(tool):
                 wanted[package] = f"redis-server on the PATH (or {tool}, to fetch it)"
     if not wanted:
         return
-    packages = " ".join(wanted).split()
+    packages = list(wanted)
     explanation = "missing: " + ", ".join(wanted.values()) + "; on Debian: apt-get install " + " ".join(packages)
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise Failure(explanation)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+from .process import plain_environment
 from .report import Failure
 
 # server -> its database, which is also its user's name
@@ -30,8 +31,8 @@ def psql(letta, port, database, statement):
 
 
 def answers(letta, port, database):
-    return subprocess.run(
-        [programs_folder(letta) / "bin/pg_isready", "-q", "-t", "1", "-h", "127.0.0.1", "-p", str(port), "-U", database]).returncode == 0
+    argv = [programs_folder(letta) / "bin/pg_isready", "-q", "-t", "1", "-h", "127.0.0.1", "-p", str(port), "-U", database]
+    return subprocess.run(argv, env=plain_environment()).returncode == 0
 
 
 def copy(source, target):

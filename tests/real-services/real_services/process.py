@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from . import signals
+from .report import Failure
 
 MARKER = "REAL_SERVICES_SERVER"
 POLL = 0.05
@@ -88,6 +89,12 @@ def with_descendants(pid):
     return found
 
 
+def plain_environment(**more):
+    """For servers: without the caller's proxies, API keys and settings, which they would read and use."""
+    kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+    return {"PATH": os.defpath, "LC_ALL": "C.UTF-8", **kept, **{name: str(value) for name, value in more.items()}}
+
+
 def spawn(argv, *, cwd, env, log, user=None):
     """Starts a server in a session of its own, so that a Ctrl-C at the terminal does not reach it."""
     as_user = {} if user is None else {"user": user, "group": user, "extra_groups": []}
@@ -158,7 +165,6 @@ def marked():
 
 def run_step(argv, *, log, what, env=None, cwd=None, stdin=None, pass_fds=(), user=None):
     """Runs one step of an installation to its end; a signal ends the step and is raised here."""
-    from .report import Failure
     as_user = {} if user is None else {"user": user, "group": user, "extra_groups": []}
     with open(log, "ab") as output:
         child = subprocess.Popen(
