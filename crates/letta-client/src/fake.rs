@@ -1,1 +1,288 @@
-//! .
+//! A stateful in-memory Letta server.
+
+mod agent_json;
+mod agents;
+mod api;
+mod clock;
+mod faults;
+mod gate;
+mod ids;
+mod journal;
+mod refusal;
+mod state;
+mod tools;
+mod wire_fault;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use self::state::State;
+pub use self::{
+    agents::{AgentSeed, Include, ListAgents},
+    faults::{Fault, Hold, METHODS},
+    journal::Call,
+    refusal::Refusal,
+    tools::{FakeTool, ToolResult},
+    wire_fault::WireFault,
+};
+use crate::{AgentId, LettaErrorKind, llm::LlmConfig};
+
+/// A Letta server in memory. Clones are handles of the same server.
+#[derive(Clone)]
+pub struct FakeLetta {
+    shared: Arc<Shared>,
+    access: Access,
+}
+
+/// What all handles share.
+struct Shared {
+    state: Mutex<State>,
+}
+
+/// What a handle presents to the server.
+#[derive(Clone)]
+enum Access {
+    /// The right token, whatever it is.
+    Owner,
+    /// This token, or none.
+    Token(Option<SecretString>),
+}
+
+impl Default for FakeLetta {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for FakeLetta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("FakeLetta")
+            .field("agents", &state.agents.len())
+            .field("up", &state.up)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FakeLetta {
+    /// A server without agents: strict about ids, with Redis, open to everybody, echoing, seed 0.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::new(State::new()),
+            }),
+            access: Access::Owner,
+        }
+    }
+
+    /// A lenient server with the agents that all tests share: `agent-001` "Agent Alpha", `agent-002` "Agent Beta" and
+    /// `agent-sync-test` "Sync Test Agent".
+    #[must_use]
+    pub fn with_test_agents() -> Self {
+        let letta = Self::new().lenient();
+        letta.add_agent("agent-001", "Agent Alpha");
+        letta.add_agent("agent-002", "Agent Beta");
+        letta.add_agent("agent-sync-test", "Sync Test Agent");
+        letta
+    }
+
+    /// Accepts ids that no real server gives, such as `agent-001`, and makes agents without a known model.
+    #[must_use]
+    pub fn lenient(self) -> Self {
+        self.state().config.lenient = true;
+        self
+    }
+
+    /// A server without Redis: it keeps no events, so no turn can be resumed, and locks no conversation.
+    #[must_use]
+    pub fn without_redis(self) -> Self {
+        self.state().config.redis = false;
+        self
+    }
+
+    /// A server that wants this token. This handle and its clones have it; see [`presenting`](Self::presenting).
+    #[must_use]
+    pub fn with_token(self, token: impl Into<String>) -> Self {
+        self.state().config.token = Some(SecretString::from(token.into()));
+        self
+    }
+
+    /// Chooses the ids that the server gives: the same seed and the same calls give the same ids and answers.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        {
+            let mut state = self.state();
+            state.config.seed = seed;
+            state.ids = ids::Ids::new(seed);
+        }
+        self
+    }
+
+    /// Chooses what the server's clock shows when it is first read. From then on it follows tokio's clock.
+    #[must_use]
+    pub fn with_epoch(self, epoch: Timestamp) -> Self {
+        self.state().clock.set_epoch(epoch);
+        self
+    }
+
+    /// Chooses how the language model behind the server behaves, and which models it offers.
+    #[must_use]
+    pub fn with_llm(self, llm: LlmConfig) -> Self {
+        {
+            let mut state = self.state();
+            state.config.models = state::handles(&llm);
+            state.config.llm = llm;
+        }
+        self
+    }
+
+    /// A handle of the same server that presents this token, or none, instead of the right one.
+    #[must_use]
+    pub fn presenting(&self, token: Option<SecretString>) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            access: Access::Token(token),
+        }
+    }
+
+    /// Puts an agent there without a call; any name is accepted.
+    ///
+    /// # Panics
+    /// When the id is malformed and the server is not [`lenient`](Self::lenient).
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "`add_agent(\"agent-001\", …)` reads better than a reference"
+    )]
+    pub fn add_agent(&self, id: impl Into<AgentId>, name: impl Into<String>) -> AgentId {
+        self.add(AgentSeed::new(id, name))
+    }
+
+    /// Puts an agent there without a call; any name is accepted.
+    ///
+    /// # Panics
+    /// When the id is malformed and the server is not [`lenient`](Self::lenient), or a tool does not exist.
+    pub fn add(&self, mut seed: AgentSeed) -> AgentId {
+        let mut state = self.state();
+        if seed.agent.model.is_none() {
+            seed.agent.model = state.config.models.first().cloned();
+        }
+        let added = match &seed.id {
+            Some(id) => state.check_agent_id(id),
+            None => Ok(()),
+        }
+        .and_then(|()| state.insert_agent(seed));
+        drop(state);
+        match added {
+            Ok(id) => id,
+            Err(refusal) => panic!("the fake refuses this agent: {}", refusal.to_error()),
+        }
+    }
+
+    /// The ids of all agents, hidden ones included, in the order in which they were made.
+    #[must_use]
+    pub fn agent_ids(&self) -> Vec<AgentId> {
+        self.state().agents.iter().map(|agent| agent.id.clone()).collect()
+    }
+
+    /// Adds a tool that agents can be given. Replaces one of the same name.
+    pub fn register_tool(&self, tool: FakeTool) {
+        self.state().tools.register(tool);
+    }
+
+    /// Takes the server off the network: every call fails with `Connect`. Its state stays, and its turns go on.
+    pub fn down(&self) {
+        self.state().up = false;
+    }
+
+    /// Undoes [`down`](Self::down).
+    pub fn up(&self) {
+        self.state().up = true;
+    }
+
+    /// Plans a fault.
+    pub fn plan(&self, fault: Fault) {
+        self.state().faults.add(fault);
+    }
+
+    /// Plans that the next call of this method fails so, without effect.
+    pub fn fail_next(&self, method: &str, kind: LettaErrorKind) {
+        self.plan(Fault::on(method).fail(kind));
+    }
+
+    /// Plans a fault for requests of this HTTP method and path; a path may end in `*`. `times` of `None` is always.
+    /// Only a served fake meets it.
+    pub fn plan_wire(&self, method: &str, path: &str, times: Option<u32>, fault: WireFault) {
+        let planned = wire_fault::PlannedWireFault::new(method, path, times, fault);
+        self.state().faults.wire.push(planned);
+    }
+
+    /// Takes the wire fault that is planned for this request. Whoever serves the fake asks before each answer.
+    #[must_use]
+    pub fn take_wire_fault(&self, method: &str, path: &str) -> Option<WireFault> {
+        let mut state = self.state();
+        state
+            .faults
+            .wire
+            .iter_mut()
+            .find_map(|fault| fault.strike(method, path))
+    }
+
+    /// The planned faults that did not strike as often as planned.
+    #[must_use]
+    pub fn unused_faults(&self) -> Vec<String> {
+        self.state().faults.unused()
+    }
+
+    /// Forgets all planned faults.
+    pub fn clear_faults(&self) {
+        self.state().faults.clear();
+    }
+
+    /// # Panics
+    /// When a planned fault did not strike as often as planned: the test did not test what it says.
+    pub fn assert_faults_used(&self) {
+        let unused = self.unused_faults();
+        assert!(
+            unused.is_empty(),
+            "planned faults that were never met: {unused:#?}"
+        );
+    }
+
+    /// Every call so far, those that failed included.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.state().journal.calls().to_vec()
+    }
+
+    /// How often a method was called.
+    ///
+    /// # Panics
+    /// When there is no such method.
+    #[must_use]
+    pub fn count(&self, method: &str) -> usize {
+        assert!(
+            METHODS.contains(&method),
+            "no method `{method}` to count; there are {METHODS:?}"
+        );
+        self.state().journal.count(method)
+    }
+
+    /// Forgets the calls so far.
+    pub fn clear_journal(&self) {
+        self.state().journal.clear();
+    }
+
+    /// The state. A panic elsewhere cannot leave it half-changed in a way that matters to a test that failed already.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
