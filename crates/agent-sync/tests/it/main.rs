@@ -1,0 +1,5 @@
+//! The reconciler without a socket.
+
+mod mocks;
+mod plan;
+mod support;
