@@ -305,6 +305,8 @@ pub enum TurnErrorKind {
     PendingApproval,
     /// The agent or conversation is busy with another turn.
     Busy,
+    /// The input makes no sense to the server, e.g. a decision on a call that waits for none.
+    InvalidRequest,
     /// The server failed.
     Internal,
 }
