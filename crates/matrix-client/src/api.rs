@@ -103,12 +103,13 @@ pub trait MatrixApi: Send + Sync + Debug {
     /// `GET /_matrix/client/v3/register/available`
     async fn is_username_available(&self, localpart: &str) -> Result<bool>;
 
-    /// The profile of any user. `NotFound` if the user has none, which does not prove that the user does not exist.
+    /// The profile of any user. `NotFound` if neither name nor avatar is set, which does not prove that the user
+    /// does not exist. A registered user's name is the localpart until another is set.
     ///
     /// `GET /_matrix/client/v3/profile/{userId}`
     async fn get_profile(&self, session: &Session, user_id: &UserId) -> Result<Profile>;
 
-    /// Sets or (`None`) removes the display name of the session's user.
+    /// Sets or (`None`, or empty) removes the display name of the session's user.
     ///
     /// The profile changes at once; the user's membership events in rooms follow in the background, and of several
     /// changes the last one wins.
@@ -116,7 +117,7 @@ pub trait MatrixApi: Send + Sync + Debug {
     /// `PUT /_matrix/client/v3/profile/{userId}/displayname`
     async fn set_display_name<'a>(&self, session: &Session, name: Option<&'a str>) -> Result<()>;
 
-    /// Sets or (`None`) removes the avatar of the session's user. The server does not check the URI.
+    /// Sets or (`None`, or empty) removes the avatar of the session's user. The server does not check the URI.
     ///
     /// `PUT /_matrix/client/v3/profile/{userId}/avatar_url`
     async fn set_avatar_url<'a>(&self, session: &Session, avatar_url: Option<&'a MxcUri>) -> Result<()>;

@@ -15,6 +15,8 @@ pub mod content;
 mod error;
 #[cfg(feature = "fake")]
 pub mod fake;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod types;
 
 #[cfg(feature = "mock")]
@@ -24,5 +26,7 @@ pub use admin::SynapseAdminApi;
 pub use api::MockMatrixApi;
 pub use api::{MatrixApi, MatrixApiExt};
 pub use error::{MatrixError, MatrixErrorKind, Result};
+#[cfg(feature = "http")]
+pub use http::{HttpMatrix, HttpMatrixBuilder, RetryPolicy};
 pub use ruma;
 pub use types::*;
