@@ -2,3 +2,5 @@
 
 mod letta_conformance;
 mod matrix_conformance;
+mod real_sync;
+mod support;
