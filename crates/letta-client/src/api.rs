@@ -78,8 +78,10 @@ pub trait LettaApi: Send + Sync + std::fmt::Debug {
     /// Lets or forbids an agent to use a tool without asking. Idempotent.
     /// `PATCH /v1/agents/{id}/tools/approval/{tool}`.
     ///
+    /// A tool the agent does not have is accepted: the rule waits for it.
+    ///
     /// # Errors
-    /// `NotFound` when the agent does not exist or has no such tool.
+    /// `NotFound` when the agent does not exist.
     async fn set_tool_approval(&self, id: &AgentId, tool: &str, required: bool) -> Result<()>;
 
     /// Starts a conversation with a context of its own. Not idempotent. `POST /v1/conversations/`.
@@ -125,7 +127,8 @@ pub trait LettaApi: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// `NotFound`, `InvalidRequest` for empty content, `Conflict` (busy, pending approval, concurrent update),
-    /// `Provider`. After `Timeout` and `Interrupted` the outcome is unknown.
+    /// `Provider`. A pending approval and a provider's failure may also arrive as `Ended` with that error. After
+    /// `Timeout` and `Interrupted` the outcome is unknown.
     async fn send(
         &self,
         to: &ConversationRef,
@@ -135,13 +138,15 @@ pub trait LettaApi: Send + Sync + std::fmt::Debug {
 
     /// Decides on tool calls that wait and streams how the turn goes on.
     ///
-    /// A denial reaches the agent as a failed call with the reason. Approving what is no longer pending is **not**
-    /// an error of the server: check first. Decisions go to all calls of one request at once.
+    /// A denial reaches the agent as a failed call with the reason. Deciding once more on what was just decided is
+    /// **not** an error: the server makes up a message to the agent. Check first. Decisions go to all calls of one
+    /// request at once.
     ///
     /// `POST /v1/agents/{id}/messages` with an `approval` message.
     ///
     /// # Errors
-    /// `InvalidRequest` for a call that is not part of the pending request.
+    /// `InvalidRequest` for a call that is not part of the pending request, or when nothing is pending; it may also
+    /// arrive as `Ended` with that error.
     async fn decide(
         &self,
         to: &ConversationRef,
@@ -158,7 +163,8 @@ pub trait LettaApi: Send + Sync + std::fmt::Debug {
     /// `NotFound` when the server kept nothing of it, `Unsupported` when it can not keep events.
     async fn resume(&self, token: &ResumeToken) -> Result<TurnStream>;
 
-    /// Stops what runs. Also clears a pending approval. Idempotent.
+    /// Stops what runs. Idempotent. In the default conversation it also clears a pending approval; in a conversation
+    /// of its own a pending approval stays: deny it.
     ///
     /// Streams end with [`Cancelled`](crate::StopReason::Cancelled) at the next step. `run` narrows it to one run.
     /// `POST /v1/agents/{id}/messages/cancel`, `POST /v1/conversations/{id}/cancel`.
@@ -180,10 +186,10 @@ pub trait LettaApi: Send + Sync + std::fmt::Debug {
     /// The agent's runs, newest first. `GET /v1/runs/`.
     async fn list_runs(&self, agent: &AgentId, query: &RunQuery) -> Result<Vec<Run>>;
 
-    /// A stretch of what was said, **oldest first**: the newest `limit` messages, or those before or after one.
+    /// A stretch of what was said, **oldest first**: the newest messages, or those right before or right after one.
     ///
     /// Of an agent without a conversation named it is everything it ever took part in. A turn appears when its step
-    /// is saved, not while it runs. `GET /v1/agents/{id}/messages`, `GET /v1/conversations/{id}/messages`.
+    /// is saved, not while it runs. `GET /v1/agents/{id}/messages`.
     ///
     /// # Errors
     /// `NotFound` for an agent, a conversation or a cursor that does not exist.

@@ -8,6 +8,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use futures_util::{Stream, StreamExt, stream};
 use reqwest::{Method, Response};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
@@ -238,44 +239,66 @@ pub(super) async fn cancel(
     at: &ConversationRef,
     run: Option<&RunId>,
 ) -> Result<CancelOutcome> {
-    let action = "cancel a turn";
-    let call = match (&at.conversation, run) {
-        (Some(conversation), None) => Call::new(
-            action,
-            Method::POST,
-            ["conversations", conversation.as_str(), "cancel"],
-            Repeat::Safe,
-        ),
-        (_, run) => {
-            let body = match run {
-                Some(run) => json!({"run_ids": [run]}),
-                None => json!({}),
-            };
-            Call::new(
-                action,
-                Method::POST,
-                ["agents", at.agent.as_str(), "messages", "cancel"],
-                Repeat::Safe,
-            )
-            .body(body)
+    let runs = match (&at.conversation, run) {
+        (_, Some(run)) => cancel_runs(transport, at, &[run]).await?,
+        (Some(conversation), None) => {
+            let call = cancellation(["conversations", conversation.as_str(), "cancel"]);
+            cancelled(transport, &call).await?
+        }
+        (None, None) => {
+            // Without a run the server cancels the agent's latest one. A message that was refused while a tool call
+            // waits for approval is a later run than the one that waits, so that one has to be named.
+            let call = Call::get("cancel a turn", ["agents", at.agent.as_str()])
+                .query("include", "agent.pending_approval");
+            let waiting = transport.json::<WireWaiting>(&call).await?.pending_approval;
+            let mut runs = cancel_runs(transport, at, &[]).await?;
+            if let Some(run) = waiting.and_then(|approval| approval.run_id)
+                && !runs.contains(&run)
+            {
+                runs.extend(cancel_runs(transport, at, &[&run]).await?);
+            }
+            runs
         }
     };
-    match transport.json::<BTreeMap<RunId, Value>>(&call).await {
-        Ok(runs) => {
-            let cancelled: Vec<_> = runs
-                .into_iter()
-                .filter(|(_, outcome)| outcome.as_str() == Some("cancelled"))
-                .map(|(run, _)| run)
-                .collect();
-            Ok(if cancelled.is_empty() {
-                CancelOutcome::NothingRunning
-            } else {
-                CancelOutcome::Cancelled(cancelled)
-            })
-        }
-        Err(error) if error.kind() == &LettaErrorKind::Conflict(Conflict::NothingToCancel) => {
-            Ok(CancelOutcome::NothingRunning)
-        }
+    Ok(if runs.is_empty() {
+        CancelOutcome::NothingRunning
+    } else {
+        CancelOutcome::Cancelled(runs)
+    })
+}
+
+#[derive(Deserialize)]
+struct WireWaiting {
+    pending_approval: Option<WireWaitingRun>,
+}
+
+#[derive(Deserialize)]
+struct WireWaitingRun {
+    run_id: Option<RunId>,
+}
+
+fn cancellation<'a>(path: impl Into<Vec<&'a str>>) -> Call<'a> {
+    Call::new("cancel a turn", Method::POST, path, Repeat::Safe)
+}
+
+async fn cancel_runs(transport: &Transport, at: &ConversationRef, runs: &[&RunId]) -> Result<Vec<RunId>> {
+    let body = if runs.is_empty() {
+        json!({})
+    } else {
+        json!({"run_ids": runs})
+    };
+    let call = cancellation(["agents", at.agent.as_str(), "messages", "cancel"]).body(body);
+    cancelled(transport, &call).await
+}
+
+async fn cancelled(transport: &Transport, call: &Call<'_>) -> Result<Vec<RunId>> {
+    match transport.json::<BTreeMap<RunId, Value>>(call).await {
+        Ok(runs) => Ok(runs
+            .into_iter()
+            .filter(|(_, outcome)| outcome.as_str() == Some("cancelled"))
+            .map(|(run, _)| run)
+            .collect()),
+        Err(error) if error.kind() == &LettaErrorKind::Conflict(Conflict::NothingToCancel) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }

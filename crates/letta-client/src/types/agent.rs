@@ -103,7 +103,7 @@ pub struct AgentInclude {
 /// Which agents to list, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentQuery {
-    /// At most this many agents in a page (1 to 1000).
+    /// At most this many agents in a page, 1 to 1000; a value outside counts as the nearest inside.
     pub limit: u32,
     /// Start behind this position.
     pub after: Option<AgentCursor>,

@@ -11,7 +11,8 @@ use super::{
 /// Which part of an agent's history to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryQuery {
-    /// At most this many messages.
+    /// At most this many steps: a thought and the answer (or tool call) it led to count as one and come together,
+    /// so that a page may hold more messages than this. Values below 1 count as 1.
     pub limit: u32,
     /// Only messages older than this one.
     pub before: Option<MessageId>,
