@@ -1,2 +1,5 @@
 //! Gives every Letta agent a home on Matrix.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    letta_matrix::main()
+}

@@ -1,0 +1,169 @@
+//! `letta-matrix status`: what is bound to what, and how it is, as the state has it.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+use store::{Binding, BindingStore};
+
+use super::{Global, OK};
+use crate::{
+    compose, config,
+    failure::{self, Failure},
+    output::{one_line, to_stdout},
+};
+
+/// Show which agent has which user and room, and how that stands
+///
+/// Reads the state file alone and asks no server.
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Print a JSON list of objects for programs
+    #[arg(long)]
+    json: bool,
+    /// SQLite file that holds the state [env: DATABASE_URL] [default: letta-matrix.db]
+    #[arg(long, value_name = "PATH")]
+    database: Option<String>,
+}
+
+/// One agent. A documented, stable output.
+#[derive(Debug, Serialize)]
+struct AgentStatus {
+    agent_id: String,
+    agent_name: String,
+    user_id: String,
+    /// `null` until there is one.
+    room_id: Option<String>,
+    room_alias: String,
+    state: State,
+    last_error: Option<String>,
+    /// By person: `invited`, `joined`, `left` or `failed`.
+    invitations: BTreeMap<String, &'static str>,
+    /// When the agent was first seen.
+    created_at: String,
+    /// When this last changed.
+    updated_at: String,
+}
+
+/// How it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    /// Everything is there.
+    Ready,
+    /// Something is still missing.
+    Incomplete,
+    /// The last attempt to complete it failed.
+    Failed,
+}
+
+pub(super) async fn run(args: &StatusArgs, global: &Global) -> Result<u8, Failure> {
+    let flags = args
+        .database
+        .clone()
+        .map(|path| (config::DATABASE.key, path))
+        .into_iter()
+        .collect();
+    let database = config::database(&global.values(flags)?)?;
+    if !database.value.exists() {
+        return Err(Failure::new(format!(
+            "there is no state yet: {} does not exist",
+            database.value.display()
+        ))
+        .advice(format!(
+            "Run `letta-matrix sync` first, or check {}.",
+            database.name()
+        )));
+    }
+    let unusable = |error: &store::StoreError| failure::of_state(error, &database);
+    let store = compose::open_sqlite(&database.value)
+        .await
+        .map_err(|error| unusable(&error))?;
+    let bindings = store.list_bindings().await.map_err(|error| unusable(&error))?;
+    store.close().await;
+
+    let agents: Vec<AgentStatus> = bindings.into_iter().map(AgentStatus::of).collect();
+    let text = if args.json {
+        serde_json::to_string_pretty(&agents)
+            .map_err(|error| Failure::new(format!("cannot write the result as JSON: {error}")))?
+            + "\n"
+    } else if agents.is_empty() {
+        "No agents are known. `letta-matrix sync` brings them home.\n".to_owned()
+    } else {
+        table(&agents)
+    };
+    to_stdout(&text)?;
+    Ok(OK)
+}
+
+impl AgentStatus {
+    fn of(binding: Binding) -> Self {
+        let complete = binding.user_registered
+            && binding.room_id.is_some()
+            && binding.parent_id.is_some()
+            && binding.space_id.is_some();
+        let state = match (&binding.last_error, complete) {
+            (Some(_), _) => State::Failed,
+            (None, true) => State::Ready,
+            (None, false) => State::Incomplete,
+        };
+        Self {
+            agent_id: binding.agent_id.to_string(),
+            agent_name: binding.agent_name,
+            user_id: binding.user_id.to_string(),
+            room_id: binding.room_id.map(|room| room.to_string()),
+            room_alias: binding.room_alias.to_string(),
+            state,
+            last_error: binding.last_error,
+            invitations: binding
+                .invitations
+                .into_iter()
+                .map(|(user, invitation)| (user.to_string(), invitation.as_str()))
+                .collect(),
+            created_at: binding.created_at.to_string(),
+            updated_at: binding.updated_at.to_string(),
+        }
+    }
+}
+
+fn table(agents: &[AgentStatus]) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_header(["agent", "user", "room", "state", "people"]);
+    if let Some((_, width)) = console::Term::stdout().size_checked() {
+        table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(width);
+    }
+    for agent in agents {
+        let state = match (&agent.last_error, agent.state) {
+            (Some(error), _) => format!("failed: {}", one_line(error, 200)),
+            (None, State::Ready) => "ready".to_owned(),
+            (None, _) => "incomplete".to_owned(),
+        };
+        let people: Vec<String> = agent
+            .invitations
+            .iter()
+            .map(|(user, how)| format!("{user} {how}"))
+            .collect();
+        table.add_row([
+            format!(
+                "{}\n{}",
+                one_line(&agent.agent_name, 40),
+                one_line(&agent.agent_id, 80)
+            ),
+            agent.user_id.clone(),
+            format!(
+                "{}\n{}",
+                agent.room_alias,
+                agent.room_id.as_deref().unwrap_or("no room yet")
+            ),
+            state,
+            people.join("\n"),
+        ]);
+    }
+    let ready = agents.iter().filter(|agent| agent.state == State::Ready).count();
+    format!("{table}\n{ready} of {} agents ready\n", agents.len())
+}
