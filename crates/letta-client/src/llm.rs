@@ -105,7 +105,8 @@ impl LlmModel {
 }
 
 /// What a [`FakeLlm`] is like. `LlmConfig::default()` echoes and offers `fake-model`, `fake-model-b`, `gpt-4o-mini`
-/// and the embedding model `text-embedding-3-small`.
+/// and the embedding models that Letta takes for granted: `text-embedding-3-small`, `text-embedding-3-large`,
+/// `text-embedding-ada-002`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LlmConfig {
@@ -130,7 +131,9 @@ impl Default for LlmConfig {
             models: ["fake-model", "fake-model-b", "gpt-4o-mini"]
                 .map(LlmModel::new)
                 .into(),
-            embedding_models: vec!["text-embedding-3-small".to_owned()],
+            embedding_models: ["text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002"]
+                .map(str::to_owned)
+                .into(),
             behaviour: Behaviour::Echo,
             persona: None,
             delays: Delays::default(),
@@ -251,6 +254,11 @@ impl FakeLlm {
     /// is wrapped in a call of it, as agents of the older kind expect.
     pub fn plan(&self, request: &LlmRequest) -> Completion {
         planner::plan(self, request)
+    }
+
+    /// How many tokens `request` has, by the engine's own measure of about four bytes each.
+    pub fn count_tokens(&self, request: &LlmRequest) -> u64 {
+        planner::prompt_tokens(request)
     }
 
     /// The embedding of `text`: `dimensions` numbers with length 1, the same for the same seed and text, and

@@ -455,7 +455,7 @@ fn tokens(text: &str) -> u64 {
     (text.len() as u64).div_ceil(BYTES_PER_TOKEN)
 }
 
-fn prompt_tokens(request: &LlmRequest) -> u64 {
+pub(super) fn prompt_tokens(request: &LlmRequest) -> u64 {
     let messages = request.messages.iter().map(|message| {
         let calls = message
             .tool_calls
