@@ -138,7 +138,8 @@ pub trait LettaApi: Send + Sync + std::fmt::Debug {
 
     /// Decides on tool calls that wait and streams how the turn goes on.
     ///
-    /// A denial reaches the agent as a failed call with the reason. Deciding once more on what was just decided is
+    /// A denial reaches the agent as a failed call with the reason; streamed in pieces, a server may leave that call's
+    /// output out of the events (the history has it). Deciding once more on what was just decided is
     /// **not** an error: the server makes up a message to the agent. Check first. Decisions go to all calls of one
     /// request at once.
     ///

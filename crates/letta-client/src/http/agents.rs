@@ -90,7 +90,7 @@ impl From<WirePendingApproval> for ApprovalRequest {
 
 pub(super) async fn health(transport: &Transport) -> Result<Health> {
     let wire: WireHealth = transport
-        .json(&Call::get("ask for the server's health", ["health", ""]))
+        .json(&Call::get("ask for the server's health", ["health"]).slash())
         .await?;
     Ok(Health {
         version: wire.version,
@@ -109,7 +109,8 @@ pub(super) async fn list(transport: &Transport, query: &AgentQuery) -> Result<Ag
         Direction::Ascending => "asc",
         Direction::Descending => "desc",
     };
-    let mut call = Call::get("list agents", ["agents", ""])
+    let mut call = Call::get("list agents", ["agents"])
+        .slash()
         .query("limit", limit.to_string())
         .query("order_by", order_by)
         .query("order", order)
@@ -203,13 +204,9 @@ pub(super) async fn create(transport: &Transport, agent: &NewAgent) -> Result<Ag
     if !agent.metadata.is_empty() {
         body.insert("metadata".to_owned(), agent.metadata.clone().into());
     }
-    let call = Call::new(
-        "create an agent",
-        Method::POST,
-        ["agents", ""],
-        Repeat::OnlyIfUnsent,
-    )
-    .body(body.into());
+    let call = Call::new("create an agent", Method::POST, ["agents"], Repeat::OnlyIfUnsent)
+        .slash()
+        .body(body.into());
     match transport.json::<WireAgent>(&call).await {
         Ok(agent) => Ok(agent.into()),
         // Nothing was asked for that could be missing, except what the new agent is to be made of: its model.

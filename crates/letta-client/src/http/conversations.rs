@@ -49,9 +49,10 @@ pub(super) async fn create(
     let call = Call::new(
         "start a conversation",
         Method::POST,
-        ["conversations", ""],
+        ["conversations"],
         Repeat::OnlyIfUnsent,
     )
+    .slash()
     .query("agent_id", agent.as_str())
     .body(body);
     transport
@@ -73,7 +74,8 @@ pub(super) async fn list(
     query: &ConversationQuery,
 ) -> Result<ConversationPage> {
     let limit = query.limit.max(1);
-    let call = Call::get("list conversations", ["conversations", ""])
+    let call = Call::get("list conversations", ["conversations"])
+        .slash()
         .query("agent_id", agent.as_str())
         .query("limit", limit.to_string())
         .query("order", "desc")

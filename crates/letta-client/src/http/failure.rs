@@ -125,6 +125,11 @@ pub(super) fn provider_failure(error_type: &str, text: &str) -> ProviderFailure 
         "llm_insufficient_credits" => ProviderFailure::InsufficientCredits,
         "llm_rate_limit" => ProviderFailure::RateLimit,
         "llm_bad_request" => ProviderFailure::BadRequest,
+        // Inside a stream some failures have no type of their own, only the name of their class in the sentence.
+        _ if text.contains("PAYMENT_REQUIRED:") => ProviderFailure::InsufficientCredits,
+        _ if text.contains("RATE_LIMIT_EXCEEDED:") => ProviderFailure::RateLimit,
+        _ if text.contains("INVALID_ARGUMENT:") => ProviderFailure::BadRequest,
+        _ if text.contains("UNAUTHENTICATED:") => ProviderFailure::Authentication,
         _ => ProviderFailure::Other,
     }
 }

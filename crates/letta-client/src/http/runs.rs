@@ -77,7 +77,8 @@ pub(super) async fn get(transport: &Transport, id: &RunId) -> Result<Run> {
 }
 
 pub(super) async fn list(transport: &Transport, agent: &AgentId, query: &RunQuery) -> Result<Vec<Run>> {
-    let mut call = Call::get("list runs", ["runs", ""])
+    let mut call = Call::get("list runs", ["runs"])
+        .slash()
         .query("agent_id", agent.as_str())
         .query("limit", query.limit.max(1).to_string())
         .query("order", "desc");

@@ -58,8 +58,10 @@ pub(super) struct Call<'a> {
     /// What it is for, as in "could not …".
     pub(super) action: &'static str,
     pub(super) method: Method,
-    /// Path below `/v1`; an empty last segment is a trailing slash.
+    /// Path below `/v1`.
     pub(super) path: Vec<&'a str>,
+    /// Whether the path ends in a slash, as those of collections do.
+    slash: bool,
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) body: Option<Value>,
     pub(super) repeat: Repeat,
@@ -82,10 +84,17 @@ impl<'a> Call<'a> {
             action,
             method,
             path: path.into(),
+            slash: false,
             query: Vec::new(),
             body: None,
             repeat,
         }
+    }
+
+    /// Ends the path in a slash. Without it a collection answers with a redirect.
+    pub(super) fn slash(mut self) -> Self {
+        self.slash = true;
+        self
     }
 
     pub(super) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -437,13 +446,11 @@ impl Transport {
 
     fn url(&self, call: &Call<'_>) -> Result<Url> {
         let mut url = self.base.clone();
-        let last = call.path.len().saturating_sub(1);
-        // The `url` crate drops "." and "..", which would address something else.
+        // The `url` crate drops "." and "..", and an empty one is nothing: each would address something else.
         if call
             .path
             .iter()
-            .enumerate()
-            .any(|(index, segment)| matches!(*segment, "." | "..") || (segment.is_empty() && index != last))
+            .any(|segment| matches!(*segment, "" | "." | ".."))
         {
             return Err(LettaError::new(
                 LettaErrorKind::InvalidRequest,
@@ -456,6 +463,9 @@ impl Transport {
         match url.path_segments_mut() {
             Ok(mut segments) => {
                 segments.pop_if_empty().push("v1").extend(&call.path);
+                if call.slash {
+                    segments.push("");
+                }
             }
             Err(()) => {
                 return Err(LettaError::new(

@@ -75,6 +75,7 @@ macro_rules! __letta_cases {
                 an_empty_answer_is_no_failure,
                 a_cut_answer_looks_like_a_success,
                 a_failing_provider_is_told_apart_by_kind,
+                a_context_that_is_too_long_is_shortened_or_reported,
                 a_failed_turn_leaves_no_message_behind,
                 a_message_to_nobody_is_not_sent,
                 an_empty_message_is_refused,

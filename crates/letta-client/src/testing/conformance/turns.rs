@@ -287,7 +287,6 @@ pub(super) async fn a_failing_provider_is_told_apart_by_kind(subject: &Subject) 
         ("[fail 429]", ProviderFailure::RateLimit),
         ("[fail 400]", ProviderFailure::BadRequest),
         ("[fail 500]", ProviderFailure::Other),
-        ("[ctx]", ProviderFailure::ContextWindowExceeded),
     ] {
         let outcome = subject.say(&agent, &format!("{prompt} hello")).await?;
         let error = outcome
@@ -308,6 +307,27 @@ pub(super) async fn a_failing_provider_is_told_apart_by_kind(subject: &Subject) 
     }
     // The next message is answered as if nothing had been.
     assert_eq!(subject.say(&agent, "hello").await?.text, "echo: hello");
+    Ok(())
+}
+
+pub(super) async fn a_context_that_is_too_long_is_shortened_or_reported(subject: &Subject) -> CaseResult {
+    let agent = subject.agent().await?;
+    let stream = subject.start(&agent, "[ctx] hello", &pieces()).await?;
+    let events = events(stream).await?;
+    let (_, error) = ended(&events)?;
+    match error {
+        Some(kind) => assert_eq!(
+            kind,
+            &TurnErrorKind::Provider(ProviderFailure::ContextWindowExceeded)
+        ),
+        // What the server shortened it says.
+        None => assert!(
+            events
+                .iter()
+                .any(|event| matches!(event.kind, TurnEventKind::Notice { .. })),
+            "{events:#?}"
+        ),
+    }
     Ok(())
 }
 
