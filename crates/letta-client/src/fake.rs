@@ -3,14 +3,35 @@
 mod agent_json;
 mod agents;
 mod api;
+mod approvals;
+mod cancel;
 mod clock;
+mod compaction;
+mod conversations;
+mod event;
+mod execute;
+mod failure;
 mod faults;
 mod gate;
+mod history;
 mod ids;
 mod journal;
+mod listing;
+mod message;
+mod model;
+mod part_json;
 mod refusal;
+mod request;
+mod runs;
+mod seed;
 mod state;
+mod step;
+mod stream;
+mod tasks;
 mod tools;
+mod translate;
+mod turn;
+mod turns;
 mod wire_fault;
 
 #[cfg(test)]
@@ -19,21 +40,26 @@ mod tests;
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use self::state::State;
 pub use self::{
-    agents::{AgentSeed, Include, ListAgents},
     faults::{Fault, Hold, METHODS},
     journal::Call,
+    listing::{Include, ListAgents},
     refusal::Refusal,
+    seed::AgentSeed,
     tools::{FakeTool, ToolResult},
     wire_fault::WireFault,
 };
-use crate::{AgentId, LettaErrorKind, llm::LlmConfig};
+use self::{state::State, tasks::Tasks};
+use crate::{
+    AgentId, LettaErrorKind,
+    llm::{FakeLlm, LlmConfig, ScriptedReply},
+};
 
 /// A Letta server in memory. Clones are handles of the same server.
 #[derive(Clone)]
@@ -45,6 +71,7 @@ pub struct FakeLetta {
 /// What all handles share.
 struct Shared {
     state: Mutex<State>,
+    tasks: Mutex<Tasks>,
 }
 
 /// What a handle presents to the server.
@@ -79,6 +106,7 @@ impl FakeLetta {
         Self {
             shared: Arc::new(Shared {
                 state: Mutex::new(State::new()),
+                tasks: Mutex::default(),
             }),
             access: Access::Owner,
         }
@@ -198,9 +226,31 @@ impl FakeLetta {
         self.state().tools.register(tool);
     }
 
-    /// Takes the server off the network: every call fails with `Connect`. Its state stays, and its turns go on.
+    /// Makes every call take so long before it has its effect. The model's own delays are part of
+    /// [`with_llm`](Self::with_llm).
+    #[must_use]
+    pub fn with_latency(self, latency: Duration) -> Self {
+        self.state().config.latency = latency;
+        self
+    }
+
+    /// The model behind an agent, e.g. to queue replies with [`FakeLlm::push_script`]. Every agent has its own.
+    #[must_use]
+    pub fn llm(&self, agent: &AgentId) -> Arc<FakeLlm> {
+        self.state().llm(agent)
+    }
+
+    /// Queues a scripted reply of an agent's model.
+    pub fn script(&self, agent: impl Into<AgentId>, reply: ScriptedReply) {
+        self.llm(&agent.into()).push_script(reply);
+    }
+
+    /// Takes the server off the network: streams break, and every call fails with `Connect`. Its state stays, and
+    /// its turns go on.
     pub fn down(&self) {
-        self.state().up = false;
+        let mut state = self.state();
+        state.up = false;
+        state.forget_connections();
     }
 
     /// Undoes [`down`](Self::down).

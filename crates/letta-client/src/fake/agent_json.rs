@@ -6,11 +6,12 @@ use jiff::{Timestamp, fmt::strtime};
 use serde_json::{Map, Value, json};
 
 use super::{
-    agents::{AgentRecord, Block, Include},
+    agents::{AgentRecord, Block},
+    listing::Include,
     state::State,
     tools::FakeTool,
 };
-use crate::Agent;
+use crate::{Agent, StopReason};
 
 /// The parts of an agent's JSON that the fake does not model, recorded from a real server (version 0.16.8).
 static DEFAULTS: LazyLock<Value> = LazyLock::new(|| {
@@ -40,6 +41,9 @@ impl State {
         agent.metadata = record.metadata.clone().unwrap_or_default();
         agent.created_at = Some(record.created_at);
         agent.updated_at = Some(record.updated_at);
+        if include.pending_approval {
+            agent.pending_approval = self.pending_approval(&record.id);
+        }
         agent
     }
 
@@ -95,7 +99,11 @@ impl State {
             .iter()
             .map(|tool| json!({ "tool_name": tool, "type": "requires_approval", "prompt_template": null }))
             .collect();
-        json["last_stop_reason"] = json!(record.last_stop_reason.as_ref().map(|reason| reason.as_wire()));
+        if include.pending_approval {
+            let request = self.pending(&record.id).and_then(|message| message.parts().pop());
+            json["pending_approval"] = json!(request.map(|part| part.json(None)));
+        }
+        json["last_stop_reason"] = json!(record.last_stop_reason.as_ref().map(StopReason::as_wire));
         json["last_run_completion"] = json!(record.last_run_completion.map(date_time));
         json["last_run_duration_ms"] = json!(record.last_run_duration_ms);
         json

@@ -1,19 +1,16 @@
 //! Agents: what the server knows of them, and how it lists them.
 
-use std::cmp::Ordering;
-
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{
     ids::is_well_formed,
+    message::{Body, Message},
     refusal::{Refusal, agent_not_found, malformed_id, row_not_found},
+    seed::AgentSeed,
     state::State,
 };
-use crate::{
-    AgentCursor, AgentId, AgentInclude, AgentOrder, AgentQuery, AgentUpdate, Direction, LettaErrorKind,
-    NewAgent, StopReason,
-};
+use crate::{AgentId, AgentUpdate, ConversationId, LettaErrorKind, StopReason};
 
 /// The kind of agent that the server makes unless told otherwise.
 pub(super) const DEFAULT_AGENT_TYPE: &str = "letta_v1_agent";
@@ -53,191 +50,6 @@ pub(super) struct AgentRecord {
     pub(super) last_run_duration_ms: Option<u64>,
 }
 
-/// An agent to put into the fake directly, for the set-up of a test.
-///
-/// ```
-/// use letta_client::fake::{AgentSeed, FakeLetta};
-///
-/// let letta = FakeLetta::new().lenient();
-/// letta.add(AgentSeed::new("agent-helper", "Librarian-sleeptime").agent_type("sleeptime_agent").tag("library"));
-/// assert_eq!(letta.agent_ids().len(), 1);
-/// ```
-#[derive(Debug, Clone)]
-#[must_use = "a seed does nothing until it is added"]
-pub struct AgentSeed {
-    pub(super) id: Option<AgentId>,
-    pub(super) agent: NewAgent,
-    pub(super) agent_type: Option<String>,
-    pub(super) hidden: Option<bool>,
-    pub(super) created_at: Option<Timestamp>,
-}
-
-impl AgentSeed {
-    /// An agent of this id and name; any name is accepted.
-    pub fn new(id: impl Into<AgentId>, name: impl Into<String>) -> Self {
-        Self {
-            id: Some(id.into()),
-            ..Self::from(NewAgent::named(name))
-        }
-    }
-
-    /// Sets what it is for.
-    pub fn description(mut self, description: impl Into<String>) -> Self {
-        self.agent.description = Some(description.into());
-        self
-    }
-
-    /// Sets its system prompt.
-    pub fn system(mut self, system: impl Into<String>) -> Self {
-        self.agent.system = Some(system.into());
-        self
-    }
-
-    /// Adds a memory block.
-    pub fn memory_block(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
-        self.agent.memory_blocks.push((label.into(), value.into()));
-        self
-    }
-
-    /// Adds a tag.
-    pub fn tag(mut self, tag: impl Into<String>) -> Self {
-        self.agent.tags.push(tag.into());
-        self
-    }
-
-    /// Attaches a tool of the fake's registry.
-    pub fn tool(mut self, name: impl Into<String>) -> Self {
-        self.agent.tools.push(name.into());
-        self
-    }
-
-    /// Sets the kind of agent, e.g. `sleeptime_agent`.
-    pub fn agent_type(mut self, agent_type: impl Into<String>) -> Self {
-        self.agent_type = Some(agent_type.into());
-        self
-    }
-
-    /// Leaves it out of listings.
-    pub fn hidden(mut self) -> Self {
-        self.hidden = Some(true);
-        self
-    }
-
-    /// Sets when it was made.
-    pub fn created_at(mut self, time: Timestamp) -> Self {
-        self.created_at = Some(time);
-        self
-    }
-}
-
-impl From<NewAgent> for AgentSeed {
-    fn from(agent: NewAgent) -> Self {
-        Self {
-            id: None,
-            agent,
-            agent_type: None,
-            hidden: None,
-            created_at: None,
-        }
-    }
-}
-
-/// The parameters of `GET /v1/agents/`.
-#[derive(Debug, Clone, Default)]
-pub struct ListAgents {
-    /// `limit`: absent is 50, 0 is all.
-    pub limit: Option<i64>,
-    /// `after`: an agent's id; an unknown one is ignored.
-    pub after: Option<String>,
-    /// `before`: the same in the other direction.
-    pub before: Option<String>,
-    /// `order`: `asc` or (the default) `desc`.
-    pub order: Option<Direction>,
-    /// `order_by`.
-    pub order_by: AgentOrder,
-    /// `name`: exact.
-    pub name: Option<String>,
-    /// `query_text`: part of the name, in any case.
-    pub query_text: Option<String>,
-    /// `tags`, repeated.
-    pub tags: Vec<String>,
-    /// `match_all_tags`.
-    pub match_all_tags: bool,
-    /// `show_hidden_agents`.
-    pub show_hidden: bool,
-    /// `include`, repeated.
-    pub include: Include,
-}
-
-/// What an agent's JSON has beyond the basics (`include=agent.tags` and so on).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Include {
-    /// `agent.tags`
-    pub tags: bool,
-    /// `agent.tools`
-    pub tools: bool,
-    /// `agent.blocks`
-    pub blocks: bool,
-    /// `agent.pending_approval`
-    pub pending_approval: bool,
-}
-
-impl Include {
-    /// Everything, as a creation answers.
-    pub(super) const ALL: Self = Self {
-        tags: true,
-        tools: true,
-        blocks: true,
-        pending_approval: true,
-    };
-
-    /// Reads the values of `include`; unknown ones are ignored.
-    pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut include = Self::default();
-        for name in names {
-            match name {
-                "agent.tags" => include.tags = true,
-                "agent.tools" => include.tools = true,
-                "agent.blocks" => include.blocks = true,
-                "agent.pending_approval" => include.pending_approval = true,
-                _ => {}
-            }
-        }
-        include
-    }
-}
-
-impl From<AgentInclude> for Include {
-    fn from(include: AgentInclude) -> Self {
-        Self {
-            tags: include.tags,
-            pending_approval: include.pending_approval,
-            ..Self::default()
-        }
-    }
-}
-
-impl From<&AgentQuery> for ListAgents {
-    fn from(query: &AgentQuery) -> Self {
-        Self {
-            limit: Some(i64::from(query.limit)),
-            after: query.after.as_ref().map(|cursor| cursor.as_str().to_owned()),
-            before: None,
-            order: Some(query.direction),
-            order_by: query.order_by,
-            name: query.name.clone(),
-            query_text: query.query_text.clone(),
-            tags: query.tags.clone(),
-            match_all_tags: query.match_all_tags,
-            show_hidden: false,
-            include: query.include.into(),
-        }
-    }
-}
-
-/// How many agents a listing has when nobody says.
-const DEFAULT_LIMIT: usize = 50;
-
 impl State {
     /// Whether `id` can be an agent's, which the server checks before it looks.
     pub(super) fn check_agent_id(&self, id: &AgentId) -> Result<(), Refusal> {
@@ -262,49 +74,6 @@ impl State {
             .iter_mut()
             .find(|agent| agent.id == *id)
             .ok_or_else(|| agent_not_found(id.as_str()))
-    }
-
-    /// The agents of a page, in the order of the listing.
-    pub(super) fn list_agents(&self, query: &ListAgents) -> Result<Vec<&AgentRecord>, Refusal> {
-        let limit = match query.limit {
-            None => DEFAULT_LIMIT,
-            Some(0) => usize::MAX,
-            Some(limit) => usize::try_from(limit)
-                .map_err(|_| Refusal::detail(500, LettaErrorKind::Server, "An unknown error occurred"))?,
-        };
-        let ascending = query.order == Some(Direction::Ascending);
-        let mut agents: Vec<_> = self.agents.iter().filter(|agent| matches(agent, query)).collect();
-        agents.sort_by_key(|agent| sort_key(agent, query.order_by));
-        if !ascending {
-            agents.reverse();
-        }
-        if query.order_by == AgentOrder::LastRunCompletion {
-            // Stable: those that never ran come last in either direction.
-            agents.sort_by_key(|agent| agent.last_run_completion.is_none());
-        }
-        let precedes = |first: &AgentRecord, second: &AgentRecord| {
-            let (first, second) = (sort_key(first, query.order_by), sort_key(second, query.order_by));
-            match first.0.is_none().cmp(&second.0.is_none()) {
-                Ordering::Equal if ascending => first < second,
-                Ordering::Equal => first > second,
-                order => order.is_lt(),
-            }
-        };
-        if let Some(after) = self.cursor(query.after.as_deref()) {
-            agents.retain(|agent| precedes(after, agent));
-        }
-        if let Some(before) = self.cursor(query.before.as_deref()) {
-            agents.retain(|agent| precedes(agent, before));
-        }
-        agents.truncate(limit);
-        Ok(agents)
-    }
-
-    /// The agent at which a page starts: found by its id whether or not the filters let it through. One that does
-    /// not exist is ignored, without a word.
-    fn cursor(&self, id: Option<&str>) -> Option<&AgentRecord> {
-        let id = id?;
-        self.agents.iter().find(|agent| agent.id.as_str() == id)
     }
 
     /// Makes an agent as `POST /v1/agents/` does.
@@ -374,7 +143,49 @@ impl State {
             last_run_completion: None,
             last_run_duration_ms: None,
         });
+        self.save_system_message(&id, None)?;
         Ok(id)
+    }
+
+    /// Begins a context: the default one of an agent, or that of a conversation.
+    pub(super) fn save_system_message(
+        &mut self,
+        id: &AgentId,
+        conversation: Option<&ConversationId>,
+    ) -> Result<(), Refusal> {
+        let text = self.system_text(self.agent(id)?, conversation);
+        let message = Message {
+            id: self.ids.next("message"),
+            agent: id.clone(),
+            conversation: conversation.cloned(),
+            run: None,
+            step: None,
+            otid: None,
+            date: self.clock.now(),
+            name: None,
+            sender: None,
+            body: Body::System(text),
+        };
+        let first = vec![message.id.clone()];
+        match conversation {
+            None => self.agent_mut(id)?.context = first,
+            Some(conversation) => {
+                if let Some(conversation) = self.conversation_mut(conversation) {
+                    conversation.context = first;
+                }
+            }
+        }
+        self.messages.save(message);
+        Ok(())
+    }
+
+    /// Empties the default context. The history stays.
+    pub(super) fn reset_messages(&mut self, id: &AgentId) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        let agent = self.agent_mut(id)?;
+        agent.context.truncate(1);
+        agent.updated_at = now;
+        Ok(())
     }
 
     pub(super) fn update_agent(
@@ -407,7 +218,16 @@ impl State {
         if self.agents.len() == before {
             return Err(row_not_found("Agent", id.as_str()));
         }
+        self.conversations
+            .retain(|conversation| conversation.agent != *id);
+        self.messages.retain(|message| message.agent != *id);
+        self.llms.remove(id);
         Ok(())
+    }
+
+    /// Whether there is a model of this name.
+    pub(super) fn check_model(&self, handle: &str) -> Result<(), Refusal> {
+        self.choose_model(Some(handle)).map(|_| ())
     }
 
     /// The handle of the model to use, or the server's refusal of it.
@@ -415,10 +235,10 @@ impl State {
         let known = &self.config.models;
         match wanted {
             Some(handle) if known.iter().any(|model| model == handle) => Ok(handle.to_owned()),
-            Some(handle) if self.config.lenient => Ok(handle.to_owned()),
             Some(handle) => Err(Refusal::detail(
                 404,
-                LettaErrorKind::NotFound,
+                // A client knows that what is missing is not what it asked about.
+                LettaErrorKind::InvalidRequest,
                 format!("NOT_FOUND: Handle {handle} not found, must be one of {known:?}"),
             )),
             None => match known.first() {
@@ -431,39 +251,6 @@ impl State {
             },
         }
     }
-}
-
-/// The next page's cursor: there is one when the page is full, because the server does not say whether more follow.
-pub(super) fn next_cursor(page: &[&AgentRecord], limit: u32) -> Option<AgentCursor> {
-    let full = u32::try_from(page.len()).is_ok_and(|length| length >= limit);
-    page.last()
-        .filter(|_| full)
-        .map(|agent| AgentCursor::new(agent.id.as_str()))
-}
-
-fn matches(agent: &AgentRecord, query: &ListAgents) -> bool {
-    let tagged = |tag: &String| agent.tags.contains(tag);
-    (query.show_hidden || agent.hidden != Some(true))
-        && query.name.as_ref().is_none_or(|name| agent.name == *name)
-        && query
-            .query_text
-            .as_ref()
-            .is_none_or(|text| agent.name.to_lowercase().contains(&text.to_lowercase()))
-        && (query.tags.is_empty()
-            || if query.match_all_tags {
-                query.tags.iter().all(tagged)
-            } else {
-                query.tags.iter().any(tagged)
-            })
-}
-
-fn sort_key(agent: &AgentRecord, order: AgentOrder) -> (Option<Timestamp>, &str) {
-    let time = match order {
-        AgentOrder::CreatedAt => Some(agent.created_at),
-        AgentOrder::UpdatedAt => Some(agent.updated_at),
-        AgentOrder::LastRunCompletion => agent.last_run_completion,
-    };
-    (time, agent.id.as_str())
 }
 
 /// A new agent's name must be fit for a file name: the server says so with status 500.

@@ -51,6 +51,7 @@ impl FakeLetta {
             }
             state.faults.take(method, agent)
         };
+        let delay = delay + self.state().config.latency;
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }

@@ -22,7 +22,7 @@ impl Ids {
 
     /// A source of its own for what belongs to `name`, e.g. a run: what other runs draw meanwhile does not matter.
     pub(super) fn child(&self, name: &str) -> Self {
-        Self::new(mix(self.seed ^ hash(name)))
+        Self::new(seed_for(self.seed, name))
     }
 
     /// The next identifier with this prefix.
@@ -41,6 +41,22 @@ impl Ids {
         bytes[8..].copy_from_slice(&low.to_be_bytes());
         Builder::from_random_bytes(bytes).into_uuid()
     }
+}
+
+/// A seed for what belongs to `name`.
+pub(super) fn seed_for(seed: u64, name: &str) -> u64 {
+    mix(seed ^ hash(name))
+}
+
+/// The id before this one: the server gives it to a request for approval whose tokens were streamed.
+pub(super) fn id_before(id: &str) -> String {
+    let Some(uuid) = id
+        .strip_prefix("message-")
+        .and_then(|uuid| uuid.parse::<Uuid>().ok())
+    else {
+        return id.to_owned();
+    };
+    format!("message-{}", Uuid::from_u128(uuid.as_u128().wrapping_sub(1)))
 }
 
 /// The `otid` that the server gives part `index` of the message `id`: the id's UUID with its last seven bits

@@ -143,7 +143,7 @@ impl Refusal {
     }
 
     /// A failure of the model's provider before the stream began.
-    fn provider(failure: ProviderFailure, detail: Option<String>) -> Self {
+    pub(super) fn provider(failure: ProviderFailure, detail: Option<String>) -> Self {
         let kind = LettaErrorKind::Provider(failure);
         let (status, wire, sentence) = match failure {
             ProviderFailure::Authentication => (

@@ -1,16 +1,24 @@
 //! Everything the fake server knows, behind one lock.
 
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
 use secrecy::SecretString;
 
 use super::{
     agents::AgentRecord,
     clock::Clock,
+    conversations::ConversationRecord,
     faults::FaultPlan,
+    history::Messages,
     ids::Ids,
     journal::{Call, Journal},
+    runs::{Lock, RunRecord},
     tools::ToolRegistry,
 };
-use crate::llm::LlmConfig;
+use crate::{
+    AgentId, RunId,
+    llm::{FakeLlm, LlmConfig},
+};
 
 /// How the server is set up.
 #[derive(Debug)]
@@ -26,6 +34,8 @@ pub(super) struct Config {
     /// Handles of the models offered.
     pub(super) models: Vec<String>,
     pub(super) llm: LlmConfig,
+    /// What every call takes.
+    pub(super) latency: Duration,
 }
 
 impl Config {
@@ -39,6 +49,7 @@ impl Config {
             version: "0.16.8".to_owned(),
             models: handles(&llm),
             llm,
+            latency: Duration::ZERO,
         }
     }
 }
@@ -58,10 +69,21 @@ pub(super) struct State {
     pub(super) ids: Ids,
     pub(super) tools: ToolRegistry,
     pub(super) agents: Vec<AgentRecord>,
+    pub(super) conversations: Vec<ConversationRecord>,
+    pub(super) messages: Messages,
+    pub(super) runs: Vec<RunRecord>,
+    /// The run that a cancellation without a name means.
+    pub(super) last_runs: HashMap<AgentId, RunId>,
+    /// Runs by the ids of the messages that started them, each alone and all together.
+    pub(super) runs_by_otid: HashMap<String, RunId>,
+    pub(super) locks: HashMap<String, Lock>,
+    pub(super) llms: HashMap<AgentId, Arc<FakeLlm>>,
     pub(super) faults: FaultPlan,
     pub(super) journal: Journal,
     /// Whether the server can be reached.
     pub(super) up: bool,
+    /// How often its connections were cut.
+    pub(super) network: u64,
 }
 
 impl State {
@@ -73,9 +95,17 @@ impl State {
             clock: Clock::new(),
             tools: ToolRegistry::new(),
             agents: Vec::new(),
+            conversations: Vec::new(),
+            messages: Messages::default(),
+            runs: Vec::new(),
+            last_runs: HashMap::new(),
+            runs_by_otid: HashMap::new(),
+            locks: HashMap::new(),
+            llms: HashMap::new(),
             faults: FaultPlan::default(),
             journal: Journal::default(),
             up: true,
+            network: 0,
         }
     }
 

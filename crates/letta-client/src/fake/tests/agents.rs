@@ -96,7 +96,7 @@ async fn a_strict_server_wants_a_model_it_knows() {
     let error = letta.create_agent(&unknown).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.status()),
-        (&LettaErrorKind::NotFound, Some(404))
+        (&LettaErrorKind::InvalidRequest, Some(404))
     );
     assert!(
         letta
