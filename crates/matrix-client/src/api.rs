@@ -59,8 +59,8 @@ pub trait MatrixApi: Send + Sync + Debug {
     ///
     /// A wrong password, a user that does not exist, one without a password and a deactivated one are all the same
     /// `Forbidden`: a login does not tell whether a user exists. A login as an application service's user that does
-    /// not exist is `NotFound`. Logging in on a device that exists ends that device's earlier session and
-    /// keeps its transaction ids.
+    /// not exist is `NotFound`. Logging in on a device that exists keeps its transaction ids; servers may end the
+    /// device's earlier session (Synapse does not).
     ///
     /// `POST /_matrix/client/v3/login`
     async fn login(&self, request: &LoginRequest) -> Result<Session>;
@@ -155,7 +155,8 @@ pub trait MatrixApi: Send + Sync + Debug {
 
     /// Joins a room by id or alias and answers its id. Joining where one is already succeeds.
     ///
-    /// A room that one is not invited to and that is not public is `Forbidden`; an unknown room or alias is `NotFound`.
+    /// A room that one is not invited to and that is not public is `Forbidden`, one that one is banned from is
+    /// `BadState` or `Forbidden`, an unknown room or alias is `NotFound`.
     /// `via` names servers to go through; it is only needed for rooms this server is not in yet.
     ///
     /// `POST /_matrix/client/v3/join/{roomIdOrAlias}`

@@ -17,6 +17,8 @@ mod error;
 pub mod fake;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod types;
 
 #[cfg(feature = "mock")]
