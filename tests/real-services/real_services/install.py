@@ -26,6 +26,7 @@ HERE = Path(__file__).resolve().parent.parent
 LETTA = HERE / "pins/letta.txt"
 SYNAPSE = HERE / "pins/synapse.txt"
 STAMP = ".complete"
+SCRATCH = "tmp"  # within the folder of a piece, so that what an interrupted step leaves goes with it
 RECIPE = "1"  # raise it when a recipe below changes, to install anew
 
 
@@ -124,41 +125,53 @@ def _make(installed, python, folder, make, lock):
     log = installed.cache / f"{folder.name.rpartition('-')[0]}-install.log"
     log.unlink(missing_ok=True)
 
+
     def step(what, *argv, **options):
         # The step holds the lock too: if this process is killed, the next one waits for the step's end.
         process.run_step(argv, log=log, what=what, pass_fds=(lock.fileno(),), **options)
 
-    make(installed, folder, step, python)
+    try:
+        make(installed, folder, step, python)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
     (folder / STAMP).touch()
     say(f"  {folder.name} is ready")
 
 
 def _make_synapse(_installed, folder, step, python):
     step("creating a virtual environment", python, "-m", "venv", folder)
-    step("installing Synapse", folder / "bin/pip", "install", "--no-input", "--no-deps", "-r", SYNAPSE)
+    step("installing Synapse", folder / "bin/pip", "install", "--no-input", "--no-deps", "-r", SYNAPSE, env=_pip_environment(folder))
 
 
 def _make_letta(_installed, folder, step, python):
     # --no-deps: the pins are complete, and older pips crash on resolving some of them.
     step("creating a virtual environment", python, "-m", "venv", folder)
-    step("installing Letta", folder / "bin/pip", "install", "--no-input", "--no-deps", "-r", LETTA)
+    step("installing Letta", folder / "bin/pip", "install", "--no-input", "--no-deps", "-r", LETTA, env=_pip_environment(folder))
 
 
-def _make_migrations(installed, folder, step, python):
+def _pip_environment(folder):
+    (folder / SCRATCH).mkdir()
+    return {**os.environ, "TMPDIR": str(folder / SCRATCH)}
+
+
+def _make_migrations(_installed, folder, step, python):
     """The database migrations are in Letta's source package only."""
-    with tempfile.TemporaryDirectory(dir=installed.cache) as scratch:
-        step("creating a virtual environment", python, "-m", "venv", f"{scratch}/venv")
-        step("downloading Letta's source package", f"{scratch}/venv/bin/pip", "download", "--no-input", "--no-deps",
-             "--no-binary", ":all:", "--dest", scratch, _letta_pin())
-        archive, = Path(scratch).glob("letta-*.tar.gz")
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                path = Path(*Path(member.name).parts[1:])
-                wanted = path.parts[:1] == ("alembic",) or path == Path("alembic.ini")
-                if wanted and member.isfile() and ".." not in path.parts:
-                    target = folder / path
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(tar.extractfile(member).read())
+    environment = _pip_environment(folder)
+    scratch = folder / SCRATCH
+    step("creating a virtual environment", python, "-m", "venv", scratch / "venv")
+    step("downloading Letta's source package", scratch / "venv/bin/pip", "download", "--no-input", "--no-deps",
+         "--no-binary", ":all:", "--dest", scratch, _letta_pin(), env=environment)
+    archive, = scratch.glob("letta-*.tar.gz")
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            path = Path(*Path(member.name).parts[1:])
+            wanted = path.parts[:1] == ("alembic",) or path == Path("alembic.ini")
+            if wanted and member.isfile() and ".." not in path.parts:
+                target = folder / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(tar.extractfile(member).read())
 
 
 def _make_databases(installed, folder, step, _python):

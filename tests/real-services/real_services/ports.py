@@ -5,6 +5,7 @@ range could be given to any outgoing connection before our server binds it.
 Runs at the same time keep apart by locking byte N of one file for port N;
 the kernel drops the lock with the process.
 """
+import contextlib
 import errno
 import fcntl
 import os
@@ -96,20 +97,15 @@ def listens(identity, port):
         return False
     readable = True
     for pid in with_descendants(identity.pid):
-        folder = f"/proc/{pid}/fd"
         try:
-            names = os.listdir(folder)
+            for file in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):  # closed in the meantime
+                    if os.readlink(file) in sockets:
+                        return True
         except PermissionError:
             readable = False
-            continue
         except OSError:
             continue
-        for name in names:
-            try:
-                if os.readlink(f"{folder}/{name}") in sockets:
-                    return True
-            except OSError:
-                continue
     if not readable:
         # Root in a container may lack the right to look at a process of another
         # user. A server whose port is taken exits, so one that lives has it.

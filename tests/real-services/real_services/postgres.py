@@ -87,16 +87,18 @@ class Programs:
             return
         # The cache is root's alone: hard links (or copies) where nobody may look.
         copied = scratch / "postgres-programs"
-        if not copied.exists():
-            shutil.copytree(self._folder, copied, symlinks=True, copy_function=_link)
-        self._folder = copied
+        package = self._folder.parent
+        for each in (package, package.with_name(package.name + ".libs")):  # the programs look for their libraries there
+            if each.exists() and not (copied / each.name).exists():
+                shutil.copytree(each, copied / each.name, symlinks=True, copy_function=_link)
+        self._folder = copied / package.name / self._folder.name
         if not self._runs():
             raise Failure(f"PostgreSQL does not run as root, and the user nobody cannot reach {scratch}: "
-                          "choose another folder (TMPDIR), or run this as an ordinary user")
+                          "choose another folder (TMPDIR for `run`, the argument of `up`), or be an ordinary user")
 
     def _runs(self):
         try:
-            return subprocess.run([self._folder / "bin/postgres", "--version"], capture_output=True,
+            return subprocess.run([self._folder / "bin/initdb", "--version"], capture_output=True,
                                   user=self.user, group=self.user, extra_groups=[], cwd="/").returncode == 0
         except OSError:
             return False

@@ -8,6 +8,7 @@ class Failure(Exception):
 
 def say(text):
     try:
-        print(f"real-services: {text}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"real-services: {text}\n")  # in one piece, for runs that share a terminal
+        sys.stderr.flush()
     except OSError:
         pass  # the terminal is gone (SIGHUP); stopping the servers matters more

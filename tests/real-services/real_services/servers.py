@@ -2,6 +2,7 @@
 import base64
 import os
 import shlex
+import shutil
 import signal
 import socket
 from pathlib import Path
@@ -191,7 +192,8 @@ ALL = (Llm, LettaPostgres, LettaRedis, Synapse, BridgePostgres, BridgeRedis, Let
 def llm_command(repository):
     """The command template of the LLM fake, or None when the project's program has yet to be built."""
     if template := os.environ.get("LLM_FAKE_COMMAND"):
-        return shlex.split(template)
+        program, *words = shlex.split(template)
+        return [shutil.which(program) or program, *words]
     if chosen := os.environ.get("LETTA_MATRIX_BIN"):
         program = Path(chosen).resolve()
     else:
