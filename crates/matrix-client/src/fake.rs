@@ -65,6 +65,8 @@ mod spaces;
 mod state;
 mod sync;
 mod test_data;
+#[cfg(test)]
+mod tests;
 mod transactions;
 mod views;
 mod wire_fault;
