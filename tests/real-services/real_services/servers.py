@@ -193,7 +193,7 @@ def llm_command(repository):
     """The command template of the LLM fake, or None when the project's program has yet to be built."""
     if template := os.environ.get("LLM_FAKE_COMMAND"):
         program, *words = shlex.split(template)
-        return [shutil.which(program) or program, *words]
+        return [os.path.abspath(shutil.which(program) or program), *words]
     if chosen := os.environ.get("LETTA_MATRIX_BIN"):
         program = Path(chosen).resolve()
     else:
