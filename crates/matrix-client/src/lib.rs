@@ -17,6 +17,7 @@ mod error;
 pub mod fake;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod layers;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod types;
