@@ -205,7 +205,8 @@ impl Applier<'_> {
 
     fn give_up(&self, outcome: &mut AgentOutcome, step: Step, error: &StepError, outage: &Outage) {
         let sentence = error.sentence();
-        tracing::warn!(%step, error = %sentence, "a step failed");
+        // The report tells it to people; whoever prints the report need not print this too.
+        tracing::debug!(%step, error = %sentence, "a step failed");
         if error.is_general() {
             outage.report(&sentence);
         }

@@ -18,7 +18,8 @@
 //! use store::{MemoryStore, SystemClock};
 //!
 //! let letta = FakeLetta::with_test_agents();
-//! let (matrix, appservice) = agent_sync_doc::homeserver();
+//! let matrix = FakeMatrix::builder("matrix.test").test_appservice().build();
+//! let appservice = matrix.test_appservice();
 //! let reconciler = Reconciler::new(
 //!     Arc::new(letta),
 //!     Arc::new(matrix),

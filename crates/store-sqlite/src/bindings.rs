@@ -40,7 +40,11 @@ impl BindingRow {
                 .as_deref()
                 .map(|id| parse(agent, "room_id", id))
                 .transpose()?,
-            parent_id: self.parent_id.as_deref().map(|id| parse(agent, "parent_id", id)).transpose()?,
+            parent_id: self
+                .parent_id
+                .as_deref()
+                .map(|id| parse(agent, "parent_id", id))
+                .transpose()?,
             space_id: self
                 .space_id
                 .as_deref()
@@ -126,7 +130,8 @@ impl BindingStore for SqliteStore {
                  agent_name = excluded.agent_name, user_id = excluded.user_id, room_alias = excluded.room_alias,
                  user_registered = excluded.user_registered, display_name = excluded.display_name,
                  room_id = excluded.room_id, room_name = excluded.room_name, room_topic = excluded.room_topic,
-                 space_id = excluded.space_id, invitations = excluded.invitations,
+                 parent_id = excluded.parent_id, space_id = excluded.space_id,
+                 invitations = excluded.invitations,
                  last_error = excluded.last_error, created_at = excluded.created_at,
                  updated_at = excluded.updated_at",
         )

@@ -129,12 +129,13 @@ pub async fn bindings_are_listed_by_agent_id(store: Arc<dyn BindingStore>) {
     assert_eq!(ids, ["agent-a", "agent-b", "agent-c"]);
 }
 
-/// A second write replaces the first, also where it takes something away.
+/// A second write replaces the first in every field, be it to fill or to empty it.
 pub async fn a_second_write_replaces_the_first(store: Arc<dyn BindingStore>) {
-    store.put_binding(&full_binding("agent-001")).await.unwrap();
-    let bare = planned_binding("agent-001");
-    store.put_binding(&bare).await.unwrap();
-    assert_eq!(store.list_bindings().await.unwrap(), [bare]);
+    let (bare, full) = (planned_binding("agent-001"), full_binding("agent-001"));
+    for binding in [&bare, &full, &bare] {
+        store.put_binding(binding).await.unwrap();
+        assert_eq!(store.list_bindings().await.unwrap(), [binding.clone()]);
+    }
 }
 
 /// A user belongs to one agent.

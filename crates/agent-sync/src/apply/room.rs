@@ -106,11 +106,7 @@ impl Applier<'_> {
             .filter(|event| event.event_type == TimelineEventType::SpaceParent && is_link(&event.content))
             .find_map(|event| event.state_key.as_deref()?.try_into().ok());
         for user in invite {
-            let membership = content(state, "m.room.member", user.as_str())
-                .and_then(|content| content.get("membership"))
-                .and_then(Value::as_str)
-                .map(MembershipState::from);
-            let standing = match membership {
+            let standing = match membership(state, user) {
                 Some(MembershipState::Invite | MembershipState::Knock) => Invitation::Invited,
                 Some(MembershipState::Join) => Invitation::Joined,
                 Some(_) => Invitation::Left,
@@ -165,7 +161,10 @@ impl Applier<'_> {
             Err(error) => return Err(StepError::Matrix(error)),
         };
         match self.matrix.get_room_state(session, &room_id).await {
-            Ok(state) if creator(&state).is_some() => Ok(Some(Found::Existing(room_id, state))),
+            // Who has left a room can still read how it was then.
+            Ok(state) if creator(&state).is_some() && is_member(&state, &session.user_id) => {
+                Ok(Some(Found::Existing(room_id, state)))
+            }
             Err(error)
                 if !matches!(
                     error.kind(),
@@ -209,6 +208,15 @@ pub(super) fn content<'a>(state: &'a [Event], event_type: &str, state_key: &str)
             event.event_type.to_string() == event_type && event.state_key.as_deref() == Some(state_key)
         })
         .map(|event| &event.content)
+}
+
+fn membership(state: &[Event], user: &UserId) -> Option<MembershipState> {
+    let content = content(state, "m.room.member", user.as_str())?;
+    content.get("membership")?.as_str().map(MembershipState::from)
+}
+
+fn is_member(state: &[Event], user: &UserId) -> bool {
+    membership(state, user) == Some(MembershipState::Join)
 }
 
 /// Who made the room.

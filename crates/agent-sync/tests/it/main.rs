@@ -1,5 +1,8 @@
 //! The reconciler without a socket.
 
+mod crash;
 mod mocks;
 mod plan;
 mod support;
+mod sync;
+mod world;

@@ -43,7 +43,10 @@ pub fn test_registration(server_name: &str) -> Registration {
         Namespace::new(true, format!("@agent_.*:{server}")),
         Namespace::new(true, format!("@letta_bot:{server}")),
     ];
-    registration.namespaces.aliases = vec![Namespace::new(true, format!("#agent_.*:{server}"))];
+    registration.namespaces.aliases = vec![
+        Namespace::new(true, format!("#agent_.*:{server}")),
+        Namespace::new(true, format!("#letta-agents:{server}")),
+    ];
     registration
 }
 
