@@ -615,3 +615,6 @@ fn is_invalid_request(text: &str) -> bool {
         || text.contains("Message content is empty or invalid")
         || text.contains("INVALID_ARGUMENT")
 }
+
+#[cfg(test)]
+mod tests;

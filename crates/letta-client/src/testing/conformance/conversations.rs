@@ -134,7 +134,7 @@ pub(super) async fn conversations_do_not_know_of_each_other(subject: &Subject) -
         let outcome = subject.say_in(place, "[context]").await?;
         assert_eq!(
             outcome.text,
-            format!("context: 1 earlier user turns, the first was: this is place {index}")
+            format!("context: 1 earlier user turn, the first was: this is place {index}")
         );
     }
     Ok(())
