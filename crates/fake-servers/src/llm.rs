@@ -33,11 +33,13 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
+use letta_client::llm::Cut;
 use tokio::net::TcpListener;
 
 pub use self::journal::ReceivedRequest;
 pub use self::server::LlmServer;
 use crate::Served;
+use crate::body::Step;
 use crate::connections;
 
 /// The largest request body that is read.
@@ -90,6 +92,15 @@ pub async fn spawn(server: LlmServer) -> io::Result<Served> {
 /// When the address cannot be bound.
 pub async fn spawn_at(address: SocketAddr, server: LlmServer) -> io::Result<Served> {
     Served::spawn_at(address, router(server)).await
+}
+
+/// Ends the steps of a stream that is cut here.
+fn cut(mut steps: Vec<Step>, how: Cut) -> Vec<Step> {
+    // A stream that is cut silently just has no end mark.
+    if how != Cut::Silent {
+        steps.push(Step::Cut);
+    }
+    steps
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@
 //! | `[fail]`, `[fail 429]` | fails with that HTTP status (500 when none is given) on every try, until a tool result is there |
 //! | `[failonce TAG]` | status 500 the first time this tag is seen, then answers |
 //! | `[ctx]` | fails because the context is too long |
-//! | `[dropstream]` | a streamed answer is cut after its first chunk |
+//! | `[dropstream]` | a streamed answer ends after its first chunk, as if it were complete |
+//! | `[cutstream]` | the connection breaks after the first chunk of a streamed answer |
 //! | `[badjson]` | status 200 with a body that is not JSON |
 //! | `[slow N]` | N seconds (1) before the first byte |
 //! | `[trickle N]` | spreads a streamed answer over N seconds (5) |
@@ -59,7 +60,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use self::completion::{
-    Answer, Chunk, Completion, Delays, Failure, FinishReason, LlmToolCall, Outcome, ProviderErrorKind, Usage,
+    Answer, Chunk, Completion, Cut, Delays, Failure, FinishReason, LlmToolCall, Outcome, ProviderErrorKind,
+    Usage,
 };
 pub use self::embedding::DEFAULT_EMBEDDING_DIMENSIONS;
 pub use self::request::{LlmMessage, LlmRequest, LlmRole, OfferedTool, ToolChoice};
@@ -131,9 +133,13 @@ impl Default for LlmConfig {
             models: ["fake-model", "fake-model-b", "gpt-4o-mini"]
                 .map(LlmModel::new)
                 .into(),
-            embedding_models: ["text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002"]
-                .map(str::to_owned)
-                .into(),
+            embedding_models: [
+                "text-embedding-3-small",
+                "text-embedding-3-large",
+                "text-embedding-ada-002",
+            ]
+            .map(str::to_owned)
+            .into(),
             behaviour: Behaviour::Echo,
             persona: None,
             delays: Delays::default(),

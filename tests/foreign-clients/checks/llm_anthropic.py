@@ -109,7 +109,7 @@ def a_cut_stream_is_noticed(fake):
 
     def read():
         with client_of(fake).messages.stream(model=MODEL, max_tokens=2000,
-                                             messages=say("[dropstream] one two three")) as stream:
+                                             messages=say("[cutstream] one two three")) as stream:
             pieces.extend(stream.text_stream)
 
     # The client passes its HTTP library's own error on when a stream breaks.

@@ -122,7 +122,7 @@ def a_cut_stream_is_noticed(fake):
     pieces = []
 
     def read():
-        for chunk in ask(client_of(fake), "[dropstream] one two three", stream=True):
+        for chunk in ask(client_of(fake), "[cutstream] one two three", stream=True):
             pieces.append(chunk.choices[0].delta.content)
 
     # The client passes its HTTP library's own error on when a stream breaks.

@@ -213,20 +213,22 @@ async fn tool_calls_are_streamed_in_pieces_and_their_result_is_told() {
 }
 
 #[tokio::test]
-async fn a_cut_stream_breaks_off_without_an_end_mark() {
+async fn a_cut_stream_has_no_end_mark_and_breaks_if_it_is_meant_to() {
     let provider = provider().await;
-    let response = provider
-        .post("v1/chat/completions", &streamed("[dropstream] one two three"))
-        .await
-        .unwrap();
-    let (openai, complete) = events(response).await;
-    assert!(!complete);
-    assert_eq!(openai.len(), 2);
-    let mut body = message("[dropstream] one two three");
-    body["stream"] = true.into();
-    let (anthropic, complete) = events(provider.post("v1/messages", &body).await.unwrap()).await;
-    assert!(!complete);
-    assert_eq!(anthropic.last().unwrap()["delta"]["text"], "echo:");
+    for (marker, broken) in [("[cutstream]", true), ("[dropstream]", false)] {
+        let text = format!("{marker} one two three");
+        let response = provider
+            .post("v1/chat/completions", &streamed(&text))
+            .await
+            .unwrap();
+        let (openai, complete) = events(response).await;
+        assert_eq!((openai.len(), complete), (2, !broken), "{marker}");
+        let mut body = message(&text);
+        body["stream"] = true.into();
+        let (anthropic, complete) = events(provider.post("v1/messages", &body).await.unwrap()).await;
+        assert_eq!(complete, !broken, "{marker}");
+        assert_eq!(anthropic.last().unwrap()["delta"]["text"], "echo:");
+    }
     provider.stop().await;
 }
 

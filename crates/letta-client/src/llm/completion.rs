@@ -86,9 +86,11 @@ pub struct Answer {
     pub finish_reason: FinishReason,
     /// What it cost.
     pub usage: Usage,
-    /// A streamed answer is cut, without an end marker, after so many chunks. An answer that is not streamed is
-    /// complete all the same.
+    /// A streamed answer is cut, without finish reason and end marker, after so many chunks. An answer that is not
+    /// streamed is complete all the same.
     pub cut_after: Option<usize>,
+    /// How it is cut, if it is.
+    pub cut: Cut,
 }
 
 impl Answer {
@@ -116,6 +118,18 @@ impl Answer {
         }
         chunks
     }
+}
+
+/// How a stream is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Cut {
+    /// The response ends as if it were complete: a proxy gave up in between. Letta takes what came for the answer.
+    #[default]
+    Silent,
+    /// The connection breaks: the client sees a transport error. Letta ends the turn with an error.
+    Broken,
 }
 
 /// One piece of a streamed answer.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::assistant;
 use super::completion::{
-    Answer, Completion, Delays, Failure, FinishReason, LlmToolCall, Outcome, ProviderErrorKind, Usage,
+    Answer, Completion, Cut, Delays, Failure, FinishReason, LlmToolCall, Outcome, ProviderErrorKind, Usage,
 };
 use super::hash::StableHash;
 use super::incoming::{Incoming, Source, unwrap_json};
@@ -52,7 +52,7 @@ pub(super) fn plan(llm: &FakeLlm, request: &LlmRequest) -> Completion {
         .or(markers.trickle)
         .unwrap_or(delays.spread);
 
-    let cut = scripted.as_ref().and_then(|s| s.cut_after);
+    let cut = scripted.as_ref().and_then(|s| Some((s.cut_after?, s.cut)));
     let thought = scripted.as_ref().and_then(|s| s.think.clone());
     let speech = match scripted.map(|s| s.reply) {
         Some(Reply::Fail(failure)) => Err(failure),
@@ -66,13 +66,13 @@ pub(super) fn plan(llm: &FakeLlm, request: &LlmRequest) -> Completion {
                 reasoning: thought,
                 text,
                 calls: calls.collect(),
-                cut_after: cut,
+                cut,
             })
         }
         Some(Reply::AsUsual) | None => {
             speak(llm, &turn, &markers, model.context_window).map(|speech| Speech {
                 reasoning: thought.or(speech.reasoning),
-                cut_after: cut.or(speech.cut_after),
+                cut: cut.or(speech.cut),
                 ..speech
             })
         }
@@ -126,7 +126,8 @@ struct Speech {
     reasoning: Option<String>,
     text: Option<String>,
     calls: Vec<MarkedCall>,
-    cut_after: Option<usize>,
+    /// After how many chunks a stream is cut, and how.
+    cut: Option<(usize, Cut)>,
 }
 
 /// The newest user message, and what came before and after it.
@@ -222,13 +223,17 @@ fn speak(llm: &FakeLlm, turn: &Turn<'_>, markers: &Markers, context_window: u64)
             body: "<html>not json</html>".to_owned(),
         });
     }
-    let cut_after = markers.drop_stream.then_some(1);
+    let cut = match (markers.cut_stream, markers.drop_stream) {
+        (true, _) => Some((1, Cut::Broken)),
+        (false, true) => Some((1, Cut::Silent)),
+        (false, false) => None,
+    };
     let reasoning = markers.think.clone();
     let speech = |text, calls| Speech {
         reasoning,
         text,
         calls,
-        cut_after,
+        cut,
     };
     if !markers.loops.is_empty() {
         return Ok(speech(None, markers.loops.clone()));
@@ -297,7 +302,7 @@ fn finish(llm: &FakeLlm, request: &LlmRequest, speech: Speech, prompt_tokens: u6
         mut reasoning,
         mut text,
         mut calls,
-        cut_after,
+        cut,
     } = speech;
     let mut finish_reason = FinishReason::Stop;
     if let (Some(limit), Some(whole)) = (request.max_tokens, &mut text) {
@@ -354,7 +359,8 @@ fn finish(llm: &FakeLlm, request: &LlmRequest, speech: Speech, prompt_tokens: u6
         tool_calls,
         finish_reason,
         usage,
-        cut_after,
+        cut_after: cut.map(|(chunks, _)| chunks),
+        cut: cut.map(|(_, how)| how).unwrap_or_default(),
     }
 }
 

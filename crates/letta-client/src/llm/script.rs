@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::completion::{Failure, ProviderErrorKind};
+use super::completion::{Cut, Failure, ProviderErrorKind};
 
 /// A reply that is used instead of what the markers would say.
 ///
@@ -19,12 +19,12 @@ use super::completion::{Failure, ProviderErrorKind};
 /// {"context_length": true}
 /// {"not_json": "<html>Bad gateway</html>"}
 /// {"disconnect": true}
-/// {"say": "one two three", "cut_after": 2}
+/// {"say": "one two three", "cut_after": 2, "cut": "silent"}
 /// ```
 ///
 /// An object with none of `say`, `tool_calls`, `fail`, `context_length`, `not_json`, `disconnect` leaves the answer
 /// as it would be and only changes its delays (`slow`, `trickle`, in seconds) or cuts its stream (`cut_after`, in
-/// chunks). Clients of providers often retry on 429 and 5xx by themselves: a failure that must reach the user needs
+/// chunks; `cut` is `broken` unless it says `silent`). Clients of providers often retry on 429 and 5xx by themselves: a failure that must reach the user needs
 /// `times` accordingly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Wire", into = "Wire")]
@@ -36,6 +36,7 @@ pub struct ScriptedReply {
     pub(super) slow: Option<Duration>,
     pub(super) trickle: Option<Duration>,
     pub(super) cut_after: Option<usize>,
+    pub(super) cut: Cut,
 }
 
 /// What a scripted reply says.
@@ -80,6 +81,7 @@ impl ScriptedReply {
             slow: None,
             trickle: None,
             cut_after: None,
+            cut: Cut::Broken,
         }
     }
 
@@ -166,8 +168,8 @@ impl ScriptedReply {
 
     /// Cuts a streamed answer after so many chunks.
     #[must_use]
-    pub fn cut_after(mut self, chunks: usize) -> Self {
-        self.cut_after = Some(chunks);
+    pub fn cut_after(mut self, chunks: usize, how: Cut) -> Self {
+        (self.cut_after, self.cut) = (Some(chunks), how);
         self
     }
 
@@ -198,6 +200,8 @@ struct Wire {
     trickle: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cut_after: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<Cut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fail: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -240,6 +244,9 @@ impl TryFrom<Wire> for ScriptedReply {
         {
             return invalid("has `kind`, `message` and `retry_after` only together with `fail`");
         }
+        if wire.cut.is_some() && wire.cut_after.is_none() {
+            return invalid("says how a stream is cut (`cut`) only together with when (`cut_after`)");
+        }
         if wire.times == Some(0) {
             return invalid("must be meant for at least one request (`times`)");
         }
@@ -277,6 +284,7 @@ impl TryFrom<Wire> for ScriptedReply {
             slow: seconds(wire.slow)?,
             trickle: seconds(wire.trickle)?,
             cut_after: wire.cut_after,
+            cut: wire.cut.unwrap_or(Cut::Broken),
         })
     }
 }
@@ -299,6 +307,7 @@ impl From<ScriptedReply> for Wire {
             slow: scripted.slow.map(|delay| delay.as_secs_f64()),
             trickle: scripted.trickle.map(|delay| delay.as_secs_f64()),
             cut_after: scripted.cut_after,
+            cut: scripted.cut_after.map(|_| scripted.cut),
             ..Self::default()
         };
         match scripted.reply {
@@ -340,7 +349,7 @@ mod tests {
             json!({"times": 1, "context_length": true}),
             json!({"times": 1, "not_json": "<html>"}),
             json!({"times": 1, "disconnect": true}),
-            json!({"times": 3, "cut_after": 2}),
+            json!({"times": 3, "cut_after": 2, "cut": "silent"}),
         ] {
             let reply: ScriptedReply = serde_json::from_value(shape.clone()).unwrap();
             assert_eq!(serde_json::to_value(reply).unwrap(), shape);
@@ -354,6 +363,7 @@ mod tests {
             (json!({"fail": 500, "disconnect": true}), "one way only"),
             (json!({"fail": 200}), "400 to 599"),
             (json!({"message": "x"}), "together with `fail`"),
+            (json!({"cut": "silent"}), "only together with when"),
             (json!({"times": 0}), "at least one request"),
             (json!({"slow": -1}), "in seconds"),
             (json!({"fail": 500, "trickle": 1}), "no answer to"),

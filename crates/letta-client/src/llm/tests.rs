@@ -243,7 +243,12 @@ fn markers_shape_the_answer() {
         (thinking.reasoning.as_deref(), thinking.text.as_deref()),
         (Some("it over"), Some("done"))
     );
-    assert_eq!(answer(&llm, &ask("[dropstream] one two")).cut_after, Some(1));
+    let cut = |text| {
+        let answer = answer(&llm, &ask(text));
+        (answer.cut_after, answer.cut)
+    };
+    assert_eq!(cut("[dropstream] one two"), (Some(1), Cut::Silent));
+    assert_eq!(cut("[cutstream] one two"), (Some(1), Cut::Broken));
 }
 
 #[test]
@@ -424,7 +429,7 @@ fn a_script_can_change_only_the_delays_and_the_cut() {
     llm.push_script(
         ScriptedReply::as_usual()
             .slow(Duration::from_secs(3))
-            .cut_after(2),
+            .cut_after(2, Cut::Broken),
     );
     let completion = llm.plan(&ask("[slow 1] hi"));
     assert_eq!(completion.delays.before_first_byte, Duration::from_secs(3));

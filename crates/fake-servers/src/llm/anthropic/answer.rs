@@ -7,6 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use letta_client::llm::{Answer, Chunk, Delays, FinishReason};
 use serde_json::{Value, json};
 
+use super::super::cut;
 use crate::body::{Step, in_steps};
 
 /// What stands for the signature under thinking.
@@ -90,8 +91,7 @@ impl Head {
         let mut blocks = Blocks::default();
         for (sent, chunk) in chunks.into_iter().enumerate() {
             if answer.cut_after == Some(sent) {
-                steps.push(Step::Cut);
-                return steps;
+                return cut(steps, answer.cut);
             }
             blocks.push(chunk, &mut steps);
             if !pause.is_zero() {
@@ -99,8 +99,7 @@ impl Head {
             }
         }
         if answer.cut_after.is_some() {
-            steps.push(Step::Cut);
-            return steps;
+            return cut(steps, answer.cut);
         }
         blocks.close(&mut steps);
         steps.push(event(&json!({

@@ -7,6 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use letta_client::llm::{Answer, Chunk, Delays, FinishReason, Usage};
 use serde_json::{Value, json};
 
+use super::super::cut;
 use super::super::server::CREATED;
 use crate::body::{Step, in_steps};
 
@@ -85,8 +86,7 @@ impl Head {
         )];
         for (sent, chunk) in chunks.into_iter().enumerate() {
             if answer.cut_after == Some(sent) {
-                steps.push(Step::Cut);
-                return steps;
+                return cut(steps, answer.cut);
             }
             steps.push(event(delta(chunk), None));
             if !pause.is_zero() {
@@ -94,8 +94,7 @@ impl Head {
             }
         }
         if answer.cut_after.is_some() {
-            steps.push(Step::Cut);
-            return steps;
+            return cut(steps, answer.cut);
         }
         steps.push(event(json!({}), Some(finish_reason(answer.finish_reason))));
         if include_usage {
