@@ -5,7 +5,6 @@ so changed pins install anew and leave the runs of another checkout alone. A
 piece counts only with its stamp, which is written last: without it the folder
 is thrown away and made again.
 """
-import fcntl
 import hashlib
 import os
 import shutil
@@ -19,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from . import postgres, process, signals
+from .lock import held
 from .ports import Claims
 from .report import Failure, say
 
@@ -79,14 +79,14 @@ def install():
     if not _missing(installed):
         return installed
     installed.cache.mkdir(parents=True, exist_ok=True)
-    with _lock(installed.cache / "install.lock") as lock:
+    with held(installed.cache / "install.lock", waiting="another run is installing; waiting for it") as lock:
         missing = _missing(installed)
         if not missing:
             return installed
         python = _python()
         _check_tools(python, installed, missing)
         say(f"installing {', '.join(path.name.rpartition('-')[0] for path, _ in missing)} into {installed.cache} "
-            "(once; a few minutes and about 1.5 GB in all)")
+            "(once; a few minutes and about 1.7 GB in all)")
         started = time.monotonic()
         last = [each for each in missing if each[0] == installed.databases]  # needs the other pieces
         first = [each for each in missing if each not in last]
@@ -124,7 +124,6 @@ def _make(installed, python, folder, make, lock):
     folder.mkdir(parents=True)
     log = installed.cache / f"{folder.name.rpartition('-')[0]}-install.log"
     log.unlink(missing_ok=True)
-
 
     def step(what, *argv, **options):
         # The step holds the lock too: if this process is killed, the next one waits for the step's end.
@@ -295,28 +294,3 @@ def _apt_would_install(package):
     if names := simulate():
         return names
     raise Failure(f"Debian's package lists have no {package}; install Redis, so that redis-server is found on the PATH")
-
-
-class _lock:
-    """Held by one installation at a time; waits, and says so."""
-
-    def __init__(self, path):
-        self._path = path
-
-    def __enter__(self):
-        file = open(self._path, "w")
-        said = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._file = file
-                return file
-            except BlockingIOError:
-                if not said:
-                    say("another run is installing; waiting for it")
-                    said = True
-                signals.check()
-                time.sleep(0.2)
-
-    def __exit__(self, *_):
-        self._file.close()

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from . import foreground, process, servers, signals
 from .install import HERE, cache_folder, install
+from .lock import held
 from .ports import Claims, PortTaken
 from .report import Failure, say
-from .stack import Stack, end_orphans, locked
+from .stack import Stack, end_orphans
 
 REPOSITORY = HERE.parent.parent
 OUR_FAILURE = 125  # as other programs that run a command say "it was me"
 ATTEMPTS = 3
+LOCK = "lock"  # in a state folder: one `up`, `down` or `ctl` at a time
 
 
 def entry(main):
@@ -60,7 +62,7 @@ def up(argv):
         raise Failure(f"{folder} holds something else; give an empty or a new folder")
     installed, llm_command = _prepared()
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
+    with held(folder / LOCK):
         if Stack.exists(folder):
             stack = Stack.open(folder)
             if running := stack.running():
@@ -85,7 +87,7 @@ def down(argv):
     if not Stack.exists(folder):
         say(f"nothing is up in {folder}")
         return 0
-    with locked(folder):
+    with held(folder / LOCK):
         stack = Stack.open(folder)
         running = stack.running()
         stack.stop()
@@ -104,7 +106,7 @@ def ctl(argv):
     if not Stack.exists(folder):
         raise Failure(f"no servers are known in {folder}")
     stack = Stack.open(folder)
-    with locked(folder):
+    with held(folder / LOCK):
         running = stack.running()
         if argv[0] == "start":
             stack.start([name for name in argv[1:] if name not in running])

@@ -95,13 +95,16 @@ def plain_environment(**more):
     return {"PATH": os.defpath, "LC_ALL": "C.UTF-8", **kept, **{name: str(value) for name, value in more.items()}}
 
 
+def _as(user):
+    return {} if user is None else {"user": user, "group": user, "extra_groups": []}
+
+
 def spawn(argv, *, cwd, env, log, user=None):
     """Starts a server in a session of its own, so that a Ctrl-C at the terminal does not reach it."""
-    as_user = {} if user is None else {"user": user, "group": user, "extra_groups": []}
     with open(log, "ab") as output:
         child = subprocess.Popen(
             argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True, **as_user)
+            start_new_session=True, **_as(user))
     return Identity.of(child.pid)
 
 
@@ -165,11 +168,10 @@ def marked():
 
 def run_step(argv, *, log, what, env=None, cwd=None, stdin=None, pass_fds=(), user=None):
     """Runs one step of an installation to its end; a signal ends the step and is raised here."""
-    as_user = {} if user is None else {"user": user, "group": user, "extra_groups": []}
     with open(log, "ab") as output:
         child = subprocess.Popen(
             [str(word) for word in argv], cwd=cwd, env=env, pass_fds=pass_fds, start_new_session=True,
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, stdout=output, stderr=output, **as_user)
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, stdout=output, stderr=output, **_as(user))
     if stdin:
         child.stdin.write(stdin.encode())
         child.stdin.close()

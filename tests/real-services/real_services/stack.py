@@ -1,6 +1,4 @@
 """All servers of one state folder: started together, found again by `ctl` and `down`."""
-import contextlib
-import fcntl
 import hashlib
 import hmac
 import json
@@ -151,20 +149,6 @@ class Stack:
 
     def export_lines(self):
         return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.exports().items())
-
-
-@contextlib.contextmanager
-def locked(folder):
-    """One `up`, `down` or `ctl` at a time for one folder."""
-    with open(folder / "lock", "w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                signals.check()
-                time.sleep(process.POLL)
-        yield
 
 
 def sweep(folder, grace):
