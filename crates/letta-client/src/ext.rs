@@ -186,3 +186,6 @@ impl TurnStream {
         Ok(outcome)
     }
 }
+
+#[cfg(all(test, feature = "mock"))]
+mod tests;

@@ -316,3 +316,6 @@ delegate!(impl [T: LettaApi] for Counted<T>, |layer| {
     layer.calls.fetch_add(1, Ordering::Relaxed);
     &layer.inner
 });
+
+#[cfg(all(test, feature = "fake"))]
+mod tests;

@@ -158,6 +158,8 @@ pub(super) fn conflict_in_text(text: &str) -> Option<Conflict> {
     } else if text.contains("locked by another operation")
         || text.contains("eadlock")
         || text.contains("updated by another transaction")
+        || text.contains("Another operation is currently in progress")
+        || text.contains("CONCURRENT_UPDATE")
     {
         Some(Conflict::ConcurrentUpdate)
     } else {

@@ -152,7 +152,9 @@ impl Transport {
             // into a closing connection would have an unknown outcome.
             .pool_idle_timeout(Duration::from_secs(4))
             // Streams have no idle limit (a tool may work for hours), so a dead peer is noticed here.
-            .tcp_keepalive(Duration::from_secs(30));
+            .tcp_keepalive(Duration::from_secs(30))
+            .tcp_keepalive_interval(Duration::from_secs(10))
+            .tcp_keepalive_retries(3);
         if base.scheme() == "http" {
             // No need for the system's certificates, which a small container may lack.
             builder = builder.tls_certs_only([]);

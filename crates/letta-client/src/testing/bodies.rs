@@ -142,7 +142,18 @@ pub fn conversation_busy(run: &str) -> ErrorBody {
     }
 }
 
-/// Two changes of one row met. Comes with `Retry-After: 1`.
+/// Two changes of one thing met. `what` is "Agent" or "Block".
+#[must_use]
+pub fn concurrent_update(what: &str, id: &str) -> ErrorBody {
+    ErrorBody::detail(
+        409,
+        format!(
+            "CONFLICT: {what} with id '{id}' was updated by another transaction. Please retry your request."
+        ),
+    )
+}
+
+/// The database has the row locked. Comes with `Retry-After: 1`.
 #[must_use]
 pub fn locked() -> ErrorBody {
     ErrorBody::detail(

@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt, panic::Location};
 
+use crate::LettaError;
+
 /// The result of a case: `?` works on any error and keeps the line.
 pub type CaseResult<T = ()> = Result<T, CaseError>;
 
@@ -34,5 +36,21 @@ impl CaseError {
 impl fmt::Debug for CaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// For calls that have to fail.
+pub(super) trait Failure {
+    /// The error; a success is the case's.
+    fn failure(self) -> CaseResult<LettaError>;
+}
+
+impl<T: fmt::Debug> Failure for crate::Result<T> {
+    #[track_caller]
+    fn failure(self) -> CaseResult<LettaError> {
+        match self {
+            Ok(value) => Err(CaseError::new(format!("it succeeded: {value:?}"))),
+            Err(error) => Ok(error),
+        }
     }
 }

@@ -425,6 +425,10 @@ async fn error_bodies_are_read_in_all_their_shapes() {
             }),
         ),
         (
+            bodies::concurrent_update("Agent", "agent-1"),
+            LettaErrorKind::Conflict(Conflict::ConcurrentUpdate),
+        ),
+        (
             bodies::locked(),
             LettaErrorKind::Conflict(Conflict::ConcurrentUpdate),
         ),

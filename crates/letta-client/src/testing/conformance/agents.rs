@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::{super::CaseResult, Subject, needs};
+use super::{
+    super::{CaseResult, result::Failure},
+    Subject, needs,
+};
 use crate::{
     Agent, AgentCursor, AgentId, AgentInclude, AgentOrder, AgentQuery, AgentUpdate, Direction, LettaApiExt,
     LettaErrorKind, NewAgent,
@@ -88,12 +91,12 @@ pub(super) async fn a_new_agent_is_found_again(subject: &Subject) -> CaseResult 
 pub(super) async fn an_agent_that_does_not_exist_is_not_found(subject: &Subject) -> CaseResult {
     let nobody = AgentId::new(NOBODY);
     let api = subject.api();
-    let get = api.get_agent(&nobody, AgentInclude::default()).await.unwrap_err();
+    let get = api.get_agent(&nobody, AgentInclude::default()).await.failure()?;
     let update = api
         .update_agent(&nobody, &AgentUpdate::rename("x"))
         .await
-        .unwrap_err();
-    let delete = api.delete_agent(&nobody).await.unwrap_err();
+        .failure()?;
+    let delete = api.delete_agent(&nobody).await.failure()?;
     for error in [get, update, delete] {
         assert_eq!(error.kind(), &LettaErrorKind::NotFound, "{error:?}");
         assert!(!error.is_retryable(), "{error:?}");
@@ -115,11 +118,9 @@ pub(super) async fn an_id_that_can_not_be_one_is_refused(subject: &Subject) -> C
     ] {
         let id = AgentId::new(id);
         for error in [
-            api.get_agent(&id, AgentInclude::default()).await.unwrap_err(),
-            api.update_agent(&id, &AgentUpdate::rename("x"))
-                .await
-                .unwrap_err(),
-            api.delete_agent(&id).await.unwrap_err(),
+            api.get_agent(&id, AgentInclude::default()).await.failure()?,
+            api.update_agent(&id, &AgentUpdate::rename("x")).await.failure()?,
+            api.delete_agent(&id).await.failure()?,
         ] {
             assert!(
                 // An id with a slash is another path, where there may be nothing at all.
@@ -291,7 +292,7 @@ pub(super) async fn a_model_or_tool_that_does_not_exist_is_refused(subject: &Sub
         ..subject.new_agent(&*name)
     };
     for new in [unknown_model, unknown_tool] {
-        let error = subject.make(&new).await.unwrap_err();
+        let error = subject.make(&new).await.failure()?;
         assert_eq!(error.kind(), &LettaErrorKind::InvalidRequest, "{error:?}");
     }
     let query = AgentQuery {
@@ -309,7 +310,7 @@ pub(super) async fn a_deleted_agent_is_gone(subject: &Subject) -> CaseResult {
         .api()
         .get_agent(&agents[0].id, AgentInclude::default())
         .await
-        .unwrap_err();
+        .failure()?;
     assert_eq!(error.kind(), &LettaErrorKind::NotFound, "{error:?}");
     assert_eq!(ids(&listed(subject, &query).await?), [agents[1].id.as_str()]);
     Ok(())
@@ -318,7 +319,7 @@ pub(super) async fn a_deleted_agent_is_gone(subject: &Subject) -> CaseResult {
 pub(super) async fn deleting_twice_finds_nothing_the_second_time(subject: &Subject) -> CaseResult {
     let agent = subject.agent().await?;
     subject.api().delete_agent(&agent.id).await?;
-    let error = subject.api().delete_agent(&agent.id).await.unwrap_err();
+    let error = subject.api().delete_agent(&agent.id).await.failure()?;
     assert_eq!(error.kind(), &LettaErrorKind::NotFound, "{error:?}");
     Ok(())
 }
@@ -493,7 +494,7 @@ pub(super) async fn a_rule_for_a_tool_needs_its_agent_but_not_its_tool(subject: 
     let error = api
         .set_tool_approval(&AgentId::new(NOBODY), subject.tool().0, true)
         .await
-        .unwrap_err();
+        .failure()?;
     assert_eq!(error.kind(), &LettaErrorKind::NotFound, "{error:?}");
     Ok(())
 }

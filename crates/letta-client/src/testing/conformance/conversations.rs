@@ -3,6 +3,7 @@
 use super::{
     super::{
         CaseResult,
+        result::Failure,
         subject::{events, read_until},
     },
     Subject, needs,
@@ -95,10 +96,10 @@ pub(super) async fn a_conversation_that_does_not_exist_is_not_found(subject: &Su
         let to = ConversationRef::of(agent.id.clone(), id.clone());
         let input = TurnInput::text(subject.otid(), "hello");
         for error in [
-            api.get_conversation(&id).await.unwrap_err(),
-            api.delete_conversation(&id).await.unwrap_err(),
-            api.send(&to, &input, &TurnOptions::default()).await.unwrap_err(),
-            api.cancel(&to, None).await.unwrap_err(),
+            api.get_conversation(&id).await.failure()?,
+            api.delete_conversation(&id).await.failure()?,
+            api.send(&to, &input, &TurnOptions::default()).await.failure()?,
+            api.cancel(&to, None).await.failure()?,
         ] {
             assert_eq!(error.kind(), &LettaErrorKind::NotFound, "{id}: {error:?}");
         }
@@ -111,7 +112,7 @@ pub(super) async fn a_conversation_needs_its_agent(subject: &Subject) -> CaseRes
         .api()
         .create_conversation(&AgentId::new(NOBODY), &NewConversation::default())
         .await
-        .unwrap_err();
+        .failure()?;
     assert_eq!(error.kind(), &LettaErrorKind::NotFound, "{error:?}");
     Ok(())
 }
@@ -153,7 +154,7 @@ pub(super) async fn a_busy_conversation_takes_no_second_turn(subject: &Subject) 
     let mut turn = api.send(&to, &first, &options).await?;
     let begun = read_until(&mut turn, |kind| matches!(kind, TurnEventKind::Text { .. })).await?;
     let second = TurnInput::text(subject.otid(), "me too");
-    let error = api.send(&to, &second, &options).await.unwrap_err();
+    let error = api.send(&to, &second, &options).await.failure()?;
     match error.kind() {
         LettaErrorKind::Conflict(Conflict::Busy { run }) => assert_eq!(run, &begun[0].run),
         _ => panic!("{error:?}"),

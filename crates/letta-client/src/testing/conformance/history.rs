@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{super::CaseResult, Subject};
+use super::{
+    super::{CaseResult, result::Failure},
+    Subject,
+};
 use crate::{
     Agent, AgentId, ContentPart, ConversationId, ConversationRef, HistoryItem, HistoryMessage, HistoryPage,
     HistoryQuery, LettaErrorKind, MessageId, NewConversation, ToolStatus, TurnInput, TurnOptions,
@@ -314,7 +317,7 @@ pub(super) async fn a_history_that_does_not_exist_is_not_found(subject: &Subject
         (&there, &before),
         (&there, &after),
     ] {
-        let error = api.list_messages(of, query).await.unwrap_err();
+        let error = api.list_messages(of, query).await.failure()?;
         assert_eq!(
             error.kind(),
             &LettaErrorKind::NotFound,

@@ -3,6 +3,7 @@
 use super::{
     super::{
         CaseResult,
+        result::Failure,
         subject::{events, read_until},
     },
     Subject, needs,
@@ -95,7 +96,7 @@ pub(super) async fn a_turn_that_is_not_resumable_carries_no_tokens(subject: &Sub
 
 pub(super) async fn a_token_that_is_none_is_refused(subject: &Subject) -> CaseResult {
     for token in ["", "x", "run-1", "/1", "run-1/x", "run-1/-1"] {
-        let error = subject.api().resume(&ResumeToken::new(token)).await.unwrap_err();
+        let error = subject.api().resume(&ResumeToken::new(token)).await.failure()?;
         assert_eq!(
             error.kind(),
             &LettaErrorKind::InvalidRequest,
@@ -115,11 +116,7 @@ pub(super) async fn a_turn_nobody_knows_can_not_be_joined(subject: &Subject) -> 
     let unknown = token
         .as_str()
         .replace(run.as_str(), "run-00000000-0000-4000-8000-000000000000");
-    let error = subject
-        .api()
-        .resume(&ResumeToken::new(unknown))
-        .await
-        .unwrap_err();
+    let error = subject.api().resume(&ResumeToken::new(unknown)).await.failure()?;
     assert_eq!(error.kind(), &LettaErrorKind::NotFound, "{error:?}");
     Ok(())
 }

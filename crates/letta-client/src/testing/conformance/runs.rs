@@ -3,6 +3,7 @@
 use super::{
     super::{
         CaseError, CaseResult,
+        result::Failure,
         subject::{events, eventually, read_until},
     },
     Subject,
@@ -109,7 +110,7 @@ pub(super) async fn only_running_runs_are_active(subject: &Subject) -> CaseResul
 }
 
 pub(super) async fn a_run_that_does_not_exist_is_not_found(subject: &Subject) -> CaseResult {
-    let error = subject.api().get_run(&RunId::new(NOWHERE)).await.unwrap_err();
+    let error = subject.api().get_run(&RunId::new(NOWHERE)).await.failure()?;
     assert_eq!(error.kind(), &LettaErrorKind::NotFound, "{error:?}");
     Ok(())
 }

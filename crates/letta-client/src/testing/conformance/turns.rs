@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{
     super::{
         CaseError, CaseResult,
+        result::Failure,
         subject::{events, eventually, read_until},
     },
     Subject, needs,
@@ -357,7 +358,7 @@ pub(super) async fn a_message_to_nobody_is_not_sent(subject: &Subject) -> CaseRe
             ..pieces()
         },
     ] {
-        let error = subject.api().send(&to, &input, &options).await.unwrap_err();
+        let error = subject.api().send(&to, &input, &options).await.failure()?;
         assert_eq!(error.kind(), &LettaErrorKind::NotFound, "{error:?}");
         assert!(!error.may_have_applied());
     }
@@ -372,7 +373,7 @@ pub(super) async fn an_empty_message_is_refused(subject: &Subject) -> CaseResult
             content,
             ..TurnInput::text(subject.otid(), "")
         };
-        let error = subject.api().send(&to, &input, &pieces()).await.unwrap_err();
+        let error = subject.api().send(&to, &input, &pieces()).await.failure()?;
         assert_eq!(error.kind(), &LettaErrorKind::InvalidRequest, "{error:?}");
         assert!(!error.may_have_applied());
     }
@@ -435,7 +436,7 @@ pub(super) async fn a_turn_goes_on_when_nobody_reads_it(subject: &Subject) -> Ca
         let mut stream = subject.api().send(&to, &input, &options).await?;
         read_until(&mut stream, |kind| matches!(kind, TurnEventKind::Started)).await?;
         drop(stream);
-        eventually("the answer of a turn that nobody reads", || async {
+        let answer = eventually("the answer of a turn that nobody reads", || async {
             let page = subject.api().list_messages(&to, &HistoryQuery::default()).await?;
             let asked = page
                 .messages
@@ -445,14 +446,13 @@ pub(super) async fn a_turn_goes_on_when_nobody_reads_it(subject: &Subject) -> Ca
                 page.messages[asked..]
                     .iter()
                     .find_map(|message| match &message.item {
-                        HistoryItem::Assistant { text } => {
-                            Some(assert_eq!(text, "echo: [trickle 1] nobody reads this"))
-                        }
+                        HistoryItem::Assistant { text } => Some(text.clone()),
                         _ => None,
                     })
             }))
         })
         .await?;
+        assert_eq!(answer, "echo: [trickle 1] nobody reads this");
     }
     Ok(())
 }
@@ -532,7 +532,7 @@ pub(super) async fn cancelling_nothing_is_no_failure(subject: &Subject) -> CaseR
     for _ in 0..2 {
         match subject.api().cancel(&to, None).await? {
             CancelOutcome::Cancelled(runs) => {
-                assert_eq!(runs[..], run.clone().into_iter().collect::<Vec<_>>()[..])
+                assert_eq!(runs[..], run.clone().into_iter().collect::<Vec<_>>()[..]);
             }
             CancelOutcome::NothingRunning => {}
         }
@@ -542,7 +542,7 @@ pub(super) async fn cancelling_nothing_is_no_failure(subject: &Subject) -> CaseR
         assert_eq!(run.stop_reason, Some(StopReason::EndTurn), "{run:?}");
     }
     let nobody = ConversationRef::agent(AgentId::new(NOBODY));
-    let error = subject.api().cancel(&nobody, None).await.unwrap_err();
+    let error = subject.api().cancel(&nobody, None).await.failure()?;
     assert_eq!(error.kind(), &LettaErrorKind::NotFound, "{error:?}");
     Ok(())
 }
