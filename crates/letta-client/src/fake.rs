@@ -1,9 +1,105 @@
 //! A stateful in-memory Letta server.
+//!
+//! [`FakeLetta`] is a model of a self-hosted Letta 0.16.8: its rules, its quirks, its error answers. It implements
+//! [`LettaApi`](crate::LettaApi) as [`HttpLetta`](crate::http::HttpLetta) does on the real server, and passes the same
+//! conformance suite. It adds what no real server gives: planned faults, crashes at will, a journal of calls, time
+//! under the test's control, and the same answers on every run.
+//!
+//! ```
+//! use letta_client::{
+//!     ConversationRef, LettaApi, LettaApiExt, LettaErrorKind, TurnInput, TurnOptions,
+//!     fake::{FakeLetta, Fault},
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> letta_client::Result<()> {
+//! let letta = FakeLetta::with_test_agents();
+//!
+//! // It answers, and remembers.
+//! let alpha = ConversationRef::agent("agent-001");
+//! let outcome = letta
+//!     .send_and_wait(&alpha, &TurnInput::text("otid-1", "hello"), &TurnOptions::default())
+//!     .await?;
+//! assert_eq!(outcome.text, "echo: hello");
+//!
+//! // It fails as planned, with the errors of the real client, and tells what it was asked.
+//! letta.plan(Fault::on("delete_agent").fail_after(LettaErrorKind::Timeout));
+//! let error = letta.delete_agent(&"agent-002".into()).await.unwrap_err();
+//! assert!(error.may_have_applied());
+//! assert_eq!(letta.agent_ids().len(), 2);
+//! assert_eq!(letta.count("delete_agent"), 1);
+//! letta.assert_faults_used();
+//! # Ok(()) }
+//! ```
+//!
+//! # Setting up
+//!
+//! | | |
+//! |---|---|
+//! | [`FakeLetta::new`] | strict: agents are made with a known model and have ids like the server's |
+//! | [`FakeLetta::with_test_agents`] | lenient, with the three agents that all tests share |
+//! | [`lenient`](FakeLetta::lenient) | accepts ids such as `agent-001`, and new agents that name no model |
+//! | [`without_redis`](FakeLetta::without_redis) | keeps no events and locks nothing |
+//! | [`with_token`](FakeLetta::with_token), [`presenting`](FakeLetta::presenting) | who may call |
+//! | [`with_seed`](FakeLetta::with_seed), [`with_epoch`](FakeLetta::with_epoch) | ids and times |
+//! | [`with_llm`](FakeLetta::with_llm), [`script`](FakeLetta::script) | what the model says; see [`llm`](crate::llm) |
+//! | [`add_agent`](FakeLetta::add_agent), [`add`](FakeLetta::add), [`register_tool`](FakeLetta::register_tool) | what is there |
+//!
+//! Answers come from [`FakeLlm`]: an echo unless told otherwise, steered by markers in the message (`[slow 3]`,
+//! `[tool:NAME {json}]`, `[fail 429]`, `[think …]`) or by scripted replies. Agents have the base tools of the real
+//! server; `echo`, `get_weather`, `fail` and `slow` can be attached to any, as can a test's own [`FakeTool`].
+//!
+//! # Time, tasks and repetition
+//!
+//! Nothing but tokio's clock is ever waited for, so paused time makes minutes pass at once; the server's own clock
+//! starts at the epoch and never shows the same instant twice. Turns run as tasks of their own, whether or not their
+//! stream is read: [`join`](FakeLetta::join) waits for them (and passes on their panics),
+//! [`shutdown`](FakeLetta::shutdown) stops them. The same seed and the same calls in the same order give the same ids
+//! and answers.
+//!
+//! # Misbehaviour
+//!
+//! A [`Fault`] makes a call fail before or after its effect, wait, or break its stream. Beyond single calls:
+//! [`down`](FakeLetta::down) and [`up`](FakeLetta::up) cut the network while turns go on;
+//! [`crash`](FakeLetta::crash) and [`restart`](FakeLetta::restart) leave runs that run for ever and locks that nobody
+//! holds. A [`WireFault`] (half an answer, an HTML page, a redirect) only exists where the fake is served over HTTP.
+//! [`assert_faults_used`](FakeLetta::assert_faults_used) fails a test whose faults were never met.
+//!
+//! # What is modelled
+//!
+//! - Listing: order, filters, and that an unknown or deleted cursor silently starts the listing over. Names that are no
+//!   file names are refused at creation and accepted at renaming. Every message moves `updated_at`.
+//! - The default conversation has **no lock**: of two turns at once both answer, and the slower one overwrites the
+//!   context. The other exchange stays in the history.
+//! - Other conversations have contexts of their own and are locked while a turn streams (409 with the run), for 300
+//!   seconds at most, also across a crash. Requests to them that do not stream lock nothing and leave a run that is
+//!   `created` for ever.
+//! - A message appears in the history when its step is saved, with its `otid`; a failed step leaves nothing. `otid`
+//!   deduplicates only streams of conversations whose events are kept.
+//! - Kept events (3 hours), numbered and read again from anywhere. A run whose events were not kept can be joined by
+//!   its otid and stays silent.
+//! - Tool calls, approvals with all their conditions, the made-up message when a decision comes twice, a denial that a
+//!   stream of tokens does not show, client-side tools.
+//! - Failures of the model's provider as statuses before a stream and as errors inside one, three tries on overload,
+//!   compaction when the conversation is too long, empty and cut answers that look like success.
+//! - Cancelling: at the next piece of a stream (looked at every 500 ms), at the next step otherwise, never in the middle
+//!   of a request that does not stream. It clears a pending approval of the default conversation.
+//!
+//! # What is not
+//!
+//! - Groups, sources, files, archives, passages, identities, templates, MCP servers, batches, and tools in Python. A
+//!   sleeping helper is only an agent in the listing.
+//! - Changing or compiling memory blocks other than by the memory tools; the system prompt of a running conversation is
+//!   that of its beginning, and is shorter than the real one.
+//! - Token counts: a quarter of the bytes. How much a compaction keeps: the last answer.
+//! - Rate limits of the server itself (it has none), and how fast it is: calls take no time unless
+//!   [`with_latency`](FakeLetta::with_latency) or the model says so.
+//! - The server refuses agent names with combining vowel signs (Hindi, Thai); the fake accepts them.
 
 mod agent_json;
 mod agents;
 mod api;
 mod approvals;
+mod body;
 mod cancel;
 mod clock;
 mod compaction;
@@ -11,6 +107,7 @@ mod conversations;
 mod event;
 mod execute;
 mod failure;
+mod fault_json;
 mod faults;
 mod gate;
 mod history;
@@ -19,9 +116,11 @@ mod journal;
 mod listing;
 mod message;
 mod model;
+mod models_json;
 mod part_json;
 mod refusal;
 mod request;
+pub mod rest;
 mod runs;
 mod seed;
 mod state;
@@ -47,6 +146,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 pub use self::{
+    fault_json::InvalidFault,
     faults::{Fault, Hold, METHODS},
     journal::Call,
     listing::{Include, ListAgents},

@@ -126,13 +126,13 @@ impl State {
             .tools
             .iter()
             .filter_map(|name| self.tools.get(name))
-            .map(|tool| tool_json(tool, &self.ids.child(&tool.name).next("tool")))
+            .map(|tool| tool_json(tool, &self.tool_id(&tool.name)))
             .collect()
     }
 }
 
-/// A tool as the server writes it down. Its id depends on nothing but the seed and its name.
-fn tool_json(tool: &FakeTool, id: &str) -> Value {
+/// A tool as the server writes it down.
+pub(super) fn tool_json(tool: &FakeTool, id: &str) -> Value {
     json!({
         "id": id,
         "tool_type": tool.wire_type(),

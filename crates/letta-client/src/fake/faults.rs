@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::{refusal::Refusal, wire_fault::PlannedWireFault};
 use crate::{AgentId, LettaErrorKind};
 
-/// The methods a fault can wait for: those of [`LettaApi`](crate::LettaApi).
+/// The methods a fault can wait for: those of [`LettaApi`](crate::LettaApi), and what only the REST API has.
 pub const METHODS: &[&str] = &[
     "health",
     "list_agents",
@@ -33,6 +33,16 @@ pub const METHODS: &[&str] = &[
     "get_run",
     "list_runs",
     "list_messages",
+    // only in the REST API
+    "list_agent_tools",
+    "reset_messages",
+    "list_tools",
+    "list_models",
+    "list_embedding_models",
+    "list_tags",
+    "update_conversation",
+    "list_run_messages",
+    "get_run_usage",
 ];
 
 /// Whether a method changes anything on the server.
@@ -48,6 +58,8 @@ pub(super) fn is_write(method: &str) -> bool {
             | "send"
             | "decide"
             | "cancel"
+            | "reset_messages"
+            | "update_conversation"
     )
 }
 
@@ -242,7 +254,7 @@ impl fmt::Display for Fault {
 }
 
 /// Whether a caller who sees this kind cannot know if its write happened.
-fn leaves_outcome_unknown(kind: &LettaErrorKind) -> bool {
+pub(super) fn leaves_outcome_unknown(kind: &LettaErrorKind) -> bool {
     matches!(
         kind,
         LettaErrorKind::Timeout

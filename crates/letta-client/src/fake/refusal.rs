@@ -88,12 +88,12 @@ impl Refusal {
             }
             LettaErrorKind::Unauthorized => Self::detail(401, kind, say("Unauthorized")),
             LettaErrorKind::Forbidden => Self::detail(403, kind, say("Forbidden")),
-            LettaErrorKind::NotFound => Self::detail(404, kind, say("Not Found")),
+            LettaErrorKind::NotFound => Self::detail(404, kind, say("Agent not found")),
             LettaErrorKind::InvalidRequest => Self::detail(422, kind, say("the request makes no sense")),
             LettaErrorKind::Conflict(conflict) => Self::conflict(&conflict.clone(), message),
             LettaErrorKind::RateLimited => Self::detail(429, kind, say("Too Many Requests")),
             LettaErrorKind::Provider(failure) => Self::provider(*failure, message),
-            LettaErrorKind::Unsupported => Self::detail(503, kind, say("this server cannot do that")),
+            LettaErrorKind::Unsupported => Self::detail(501, kind, say("this server cannot do that")),
             LettaErrorKind::Server => Self::detail(500, kind, say("An unknown error occurred")),
             LettaErrorKind::Decode => Self::with_body(
                 200,
@@ -129,7 +129,7 @@ impl Refusal {
                 409,
                 kind,
                 message.unwrap_or_else(|| {
-                    "CONCURRENT_UPDATE: The resource was modified by another request. Please retry."
+                    "CONFLICT: Agent was updated by another transaction. Please retry your request."
                         .to_owned()
                 }),
             ),

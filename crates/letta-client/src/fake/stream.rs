@@ -24,6 +24,8 @@ pub(super) struct Reader {
     pub(super) run: RunId,
     /// Whether it was the input's second time, and these are the events of the first.
     pub(super) duplicate: bool,
+    /// Whether there is anything to read: the server joins runs whose events it did not keep, and waits for ever.
+    kept: bool,
     /// Place of the next event.
     next: usize,
     pings: bool,
@@ -58,6 +60,7 @@ impl Reader {
             letta,
             run,
             duplicate,
+            kept: true,
             next: usize::try_from(after).unwrap_or(usize::MAX),
             pings,
             network,
@@ -66,6 +69,15 @@ impl Reader {
             sent_pings: 0,
             finished: false,
         }
+    }
+
+    /// The same, joined by somebody who did not send the request: only kept events are to be had.
+    pub(super) fn joined(mut self) -> Self {
+        let state = self.letta.state();
+        let kept = state.run(&self.run).is_ok_and(|run| run.background);
+        drop(state);
+        self.kept = kept;
+        self
     }
 
     /// The next event; `None` at the end, an error when the connection broke.
@@ -120,6 +132,9 @@ impl Reader {
         let Ok(run) = state.run(&self.run) else {
             return Look::Nothing;
         };
+        if !self.kept {
+            return Look::Nothing;
+        }
         match run.log.get(self.next) {
             Some(event) => Look::Event(event.clone()),
             None if run.closed => Look::End,

@@ -190,6 +190,11 @@ impl ToolRegistry {
         self.tools.get(name)
     }
 
+    /// All tools, by name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &FakeTool> {
+        self.tools.values()
+    }
+
     pub(super) fn exists(&self, name: &str) -> bool {
         self.tools.contains_key(name)
     }

@@ -35,17 +35,18 @@ impl FakeLetta {
     pub(super) fn begin(&self, target: &Target, request: TurnRequest) -> Result<Reader, Refusal> {
         let entry = self.state().enter_turn(target, &request)?;
         let pings = request.pings;
-        let (run, duplicate) = match entry {
-            Entry::Known(run) => (run, true),
+        match entry {
+            Entry::Known(run) => Ok(Reader::new(self.clone(), run, 0, pings, true).joined()),
             Entry::New(admission) => {
                 let run = admission.run.clone();
                 let turn = self.turn(admission, request);
+                // Before the turn begins, so that its reader misses nothing.
+                let reader = Reader::new(self.clone(), run, 0, pings, false);
                 // Whoever reads the stream learns what comes of it.
                 self.spawn(async move { drop(turn.run().await) });
-                (run, false)
+                Ok(reader)
             }
-        };
-        Ok(Reader::new(self.clone(), run, 0, pings, duplicate))
+        }
     }
 
     /// Runs a whole turn and answers what a request without a stream gets.
@@ -93,7 +94,7 @@ impl FakeLetta {
     /// Reads a run's events again, from behind the one with this number.
     pub(super) fn rejoin(&self, run: &RunId, after: u64, pings: bool) -> Result<Reader, Refusal> {
         self.state().check_resumable(run)?;
-        Ok(Reader::new(self.clone(), run.clone(), after, pings, false))
+        Ok(Reader::new(self.clone(), run.clone(), after, pings, false).joined())
     }
 }
 

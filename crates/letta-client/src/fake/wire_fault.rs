@@ -2,10 +2,15 @@
 
 use std::{fmt, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// What a served fake does instead of answering properly.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// As JSON: `"half_body"`, `"close"`, `{"html": {"status": 502}}`, `{"redirect": {"status": 302, "to": "http://…"}}`,
+/// `{"stall": 1.5}` (seconds), and so on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WireFault {
     /// A status and an HTML page, as a proxy in front of the server would send.
@@ -39,12 +44,28 @@ pub enum WireFault {
     /// The connection is closed without an answer.
     Close,
     /// The answer begins after this time.
-    Stall(Duration),
+    Stall(#[serde(with = "seconds")] Duration),
     /// The connection is closed after so many bytes of the body, or of the stream.
     CutAfter {
         /// Bytes sent before.
         bytes: usize,
     },
+}
+
+/// A duration as a number of seconds.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(duration.as_secs_f64())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
 }
 
 /// A wire fault that waits for its request.
