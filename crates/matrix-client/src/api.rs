@@ -307,8 +307,10 @@ pub trait MatrixApi: Send + Sync + Debug {
     /// room**, whoever it speaks for, so transaction ids must be unique among all its users. Application services
     /// that assert no device lose this memory when the server restarts.
     ///
-    /// More than 65,535 bytes for the whole event is `TooLarge`. The same reaction twice is `DuplicateAnnotation`.
-    /// Not being in the room is `Forbidden`.
+    /// More than 65,535 bytes for the whole event is `TooLarge`. Numbers with a fraction are `BadJson`. An
+    /// `m.room.message` without `msgtype` and `body` is an error (status 400), as is a thread that starts from an event
+    /// which has a relation itself. The same reaction twice is `DuplicateAnnotation`. Not being in the room is
+    /// `Forbidden`.
     ///
     /// `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}`
     async fn send_message_event(
@@ -412,8 +414,8 @@ pub trait MatrixApi: Send + Sync + Debug {
     /// Asks the homeserver to reach the application service, and answers how long that took. Makes the homeserver
     /// deliver at once what it has queued.
     ///
-    /// `AppservicePing` if it cannot reach it or gets no success; `Forbidden` if the session is not one of that
-    /// application service.
+    /// `AppservicePing` if it cannot reach it or gets no success; an error with the code `M_URL_NOT_SET` if the
+    /// registration has no URL; `Forbidden` if the session is not one of that application service.
     ///
     /// `POST /_matrix/client/v1/appservice/{appserviceId}/ping`
     async fn ping_appservice<'a>(

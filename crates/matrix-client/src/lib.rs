@@ -8,6 +8,43 @@
 //! users, whether each has an access token of its own or an application service speaks for all of them.
 //!
 //! Identifiers and event contents are [ruma]'s, which is re-exported.
+//!
+#![cfg_attr(
+    feature = "fake",
+    doc = r##"
+```
+use matrix_client::{MatrixApi, MatrixApiExt, NewRoom, Session, content::Message, fake::FakeMatrix};
+use matrix_client::ruma::OwnedRoomId;
+
+/// What is to be tested knows the trait only.
+async fn welcome(matrix: &dyn MatrixApi, bot: &Session) -> matrix_client::Result<OwnedRoomId> {
+    let room = matrix.create_room(bot, &NewRoom::room().name("Tea")).await?;
+    matrix.send_message(bot, &room, "welcome-1".into(), &Message::text("Welcome!")).await?;
+    Ok(room)
+}
+
+# #[tokio::main(flavor = "current_thread")] async fn main() -> matrix_client::Result<()> {
+let server = FakeMatrix::new("matrix.test");
+let bot = server.add_user("bot");
+let room = welcome(&server, &bot).await?;
+assert_eq!(server.room(&room).unwrap().name.as_deref(), Some("Tea"));
+# Ok(()) }
+```
+"##
+)]
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `http` | `HttpMatrix` (default) |
+//! | `fake` | `fake::FakeMatrix`, with faults and a journal of calls |
+//! | `mock` | `MockMatrixApi` and `MockSynapseAdminApi` |
+//! | `testing` | shared test data, builders of error bodies, the conformance suite; turns on `fake` |
+
+#[cfg(all(doctest, feature = "fake", feature = "http"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub mod admin;
 mod api;

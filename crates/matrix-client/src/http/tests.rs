@@ -19,8 +19,8 @@ use tokio::{
 
 use super::{HttpMatrix, HttpMatrixBuilder, RetryPolicy};
 use crate::{
-    Appservice, Download, MatrixApi, MatrixError, MatrixErrorKind, NewRoom, Registration, Session,
-    SyncRequest,
+    Appservice, Download, LoginRequest, MatrixApi, MatrixError, MatrixErrorKind, NewRoom, Registration,
+    Session, SyncRequest,
 };
 
 /// What the server does with a request.
@@ -612,4 +612,61 @@ fn an_unusable_base_url_is_refused_without_repeating_it() {
         assert!(!error.to_string().contains("secret"), "{error}");
     }
     HttpMatrix::new("https://h/a/path/".parse().expect("a URL")).expect("a client");
+}
+
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_a_span_with_its_outcome_and_without_tokens_or_bodies() {
+    use tracing::instrument::WithSubscriber;
+    use tracing_subscriber::fmt::format::FmtSpan;
+
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_span_events(FmtSpan::CLOSE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let login = json!({ "user_id": "@admin:matrix.test", "access_token": "new-token", "device_id": "D" });
+    let server = Server::start(vec![
+        answer(503, "", "down"),
+        json_answer(200, &json!({ "user_id": "@admin:matrix.test" })),
+        json_answer(200, &login),
+    ])
+    .await;
+    let client = server.client();
+    async {
+        client.whoami(&session()).await.expect("an answer");
+        let request = LoginRequest::with_password("admin", "password-for-tests".into());
+        client.login(&request).await.expect("a session");
+    }
+    .with_subscriber(subscriber)
+    .await;
+    let text = String::from_utf8(log.0.lock().expect("no panic").clone()).expect("text");
+    let closed = text
+        .lines()
+        .find(|line| line.contains("matrix.whoami") && line.contains("close"));
+    let closed = closed.expect("the span of whoami");
+    for field in ["status=200", "tries=2", "duration_ms="] {
+        assert!(closed.contains(field), "{field} in {closed}");
+    }
+    assert!(text.contains("matrix.login"), "{text}");
+    for secret in ["token-for-tests", "new-token", "password-for-tests"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
 }

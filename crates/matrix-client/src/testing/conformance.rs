@@ -3,13 +3,23 @@
 //!
 //! The suite runs on a [`Subject`]; [`matrix_conformance!`](crate::matrix_conformance) makes a named test of each case:
 //!
-//! ```ignore
+//! ```
 //! mod on_the_fake {
-//!     async fn subject() -> Result<Subject, Skip> {
-//!         Ok(Subject::new(Arc::new(FakeMatrix::new(…)), server_name()))
+//!     use std::sync::Arc;
+//!
+//!     use matrix_client::{
+//!         fake::FakeMatrix,
+//!         testing::{conformance::{CaseResult, Facts, Subject}, data},
+//!     };
+//!
+//!     async fn subject() -> CaseResult<Subject> {
+//!         let server = FakeMatrix::new("matrix.test");
+//!         Ok(Subject::new(Arc::new(server), Facts::new(data::server_name())))
 //!     }
+//!
 //!     matrix_client::matrix_conformance!(subject);
 //! }
+//! # fn main() {}
 //! ```
 //!
 //! A case that cannot run on a subject (no application service, no administration API) says so on standard error and
@@ -232,6 +242,7 @@ macro_rules! __matrix_conformance_cases {
                 a_transaction_id_may_hold_any_character,
                 an_event_may_be_large_but_not_too_large,
                 numbers_with_a_fraction_are_bad_json,
+                a_message_needs_a_type_and_a_body,
                 sending_without_being_in_the_room_is_forbidden,
                 an_unknown_event_is_not_found,
                 a_redacted_event_has_lost_its_content,
@@ -427,6 +438,10 @@ fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> CaseResult {
 }
 
 #[track_caller]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "calls read better without a reference on each side"
+)]
 fn same<A: Debug + PartialEq<B>, B: Debug>(found: A, expected: B) -> CaseResult {
     ensure(found == expected, || {
         format!("expected {expected:?}, found {found:?}")

@@ -1,4 +1,4 @@
-use ruma::mxc_uri;
+use ruma::{DeviceId, mxc_uri};
 
 use super::{
     CaseResult, Failure, MatrixErrorKind as Kind, Subject, ensure, eventually, failed, refused, same, some,
@@ -22,7 +22,7 @@ pub(super) async fn registration_makes_a_user_with_a_session(t: &Subject) -> Cas
     let registered = t.api().register(&registration).await?;
     same(&registered.user_id, &t.user_id(&name)?)?;
     let session = some(registered.session, "session")?;
-    same(session.device_id.as_deref().map(|id| id.as_str()), Some("PHONE"))?;
+    same(session.device_id.as_deref().map(DeviceId::as_str), Some("PHONE"))?;
     let who = t.api().whoami(&session).await?;
     same(
         (who.user_id, who.device_id, who.is_guest),

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use ruma::DeviceId;
+
 use super::{CaseResult, MatrixErrorKind as Kind, Subject, ensure, failed, refused, same, some};
 use crate::{Appservice, LoginRequest, MatrixApiExt, Registration, SyncRequest, content::Message};
 
@@ -125,7 +127,7 @@ pub(super) async fn an_appservice_login_makes_a_session_of_the_users_own(t: &Sub
     ensure(!own.is_appservice(), || format!("{own:?}"))?;
     let who = t.api().whoami(&own).await?;
     same(who.user_id, agent.user_id)?;
-    same(who.device_id.as_deref().map(|id| id.as_str()), Some("BRIDGE"))
+    same(who.device_id.as_deref().map(DeviceId::as_str), Some("BRIDGE"))
 }
 
 pub(super) async fn an_appservice_login_of_nobody_is_not_found(t: &Subject) -> CaseResult {
@@ -189,6 +191,7 @@ pub(super) async fn a_ping_reaches_the_appservice_or_says_that_it_does_not(t: &S
         .await
     {
         Ok(duration) => ensure(duration < Duration::from_secs(60), || format!("{duration:?}")),
+        Err(error) if error.errcode() == Some("M_URL_NOT_SET") => same(error.status(), Some(400)),
         Err(error) => {
             ensure(matches!(error.kind(), Kind::AppservicePing { .. }), || {
                 format!("{error:?}")

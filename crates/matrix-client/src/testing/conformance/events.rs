@@ -3,7 +3,9 @@ use std::time::Duration;
 use ruma::{event_id, room_id};
 use serde_json::{Value, json};
 
-use super::{CaseResult, MatrixErrorKind as Kind, RoomId, Session, Subject, ensure, refused, same, some};
+use super::{
+    CaseResult, MatrixErrorKind as Kind, RoomId, Session, Subject, ensure, failed, refused, same, some,
+};
 use crate::{
     Event, LoginRequest, MatrixApiExt, MessageLikeEventType, MessagesRequest, ReceiptThread, ReceiptType,
     RoomEventFilter, SyncRequest, TimelineEventType, content::Message,
@@ -152,6 +154,21 @@ pub(super) async fn numbers_with_a_fraction_are_bad_json(t: &Subject) -> CaseRes
         .send_message_event(&user, &room, &kind, &t.txn(), &json!({ "x": 0.5 }))
         .await;
     refused(result, &Kind::BadJson, 400, "M_BAD_JSON").map(|_| ())
+}
+
+pub(super) async fn a_message_needs_a_type_and_a_body(t: &Subject) -> CaseResult {
+    let user = t.user().await?;
+    let room = t.room(&user).await?;
+    let kind = MessageLikeEventType::RoomMessage;
+    for content in [json!({ "msgtype": "m.text" }), json!({ "body": "x" }), json!({})] {
+        let error = failed(
+            t.api()
+                .send_message_event(&user, &room, &kind, &t.txn(), &content)
+                .await,
+        )?;
+        same(error.status(), Some(400))?;
+    }
+    Ok(())
 }
 
 pub(super) async fn sending_without_being_in_the_room_is_forbidden(t: &Subject) -> CaseResult {

@@ -1,3 +1,5 @@
+use ruma::DeviceId;
+
 use super::{CaseResult, MatrixErrorKind as Kind, Subject, ensure, refused, same, some};
 use crate::{LoginRequest, Session};
 
@@ -37,7 +39,7 @@ pub(super) async fn logging_in_on_a_device_keeps_its_transaction_ids(t: &Subject
         .device_id("PHONE")
         .initial_device_display_name("telephone");
     let first = t.api().login(&request).await?;
-    same(first.device_id().map(|id| id.as_str()), Some("PHONE"))?;
+    same(first.device_id().map(DeviceId::as_str), Some("PHONE"))?;
     let room = t.room(&first).await?;
     let txn = t.txn();
     let content = serde_json::json!({ "msgtype": "m.text", "body": "x" });
