@@ -13,6 +13,7 @@
 mod body;
 mod connections;
 pub mod llm;
+pub mod matrix;
 mod served;
 
 pub use served::Served;

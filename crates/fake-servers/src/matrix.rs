@@ -63,7 +63,10 @@ pub fn router(matrix: FakeMatrix) -> Router {
         .method_not_allowed_fallback(|| async { unrecognized(StatusCode::METHOD_NOT_ALLOWED) })
         .layer(from_fn_with_state(matrix.clone(), wire::misbehave))
         .layer(from_fn(share_with_browsers));
-    Router::new().merge(server).nest("/_fake", control::router()).with_state(matrix)
+    Router::new()
+        .merge(server)
+        .nest("/_fake", control::router())
+        .with_state(matrix)
 }
 
 /// Serves it on a listener until `shutdown` is ready.
@@ -98,7 +101,11 @@ pub async fn spawn_at(address: SocketAddr, matrix: FakeMatrix) -> io::Result<Ser
 }
 
 fn unrecognized(status: StatusCode) -> Response {
-    (status, Json(json!({ "errcode": "M_UNRECOGNIZED", "error": "Unrecognized request" }))).into_response()
+    (
+        status,
+        Json(json!({ "errcode": "M_UNRECOGNIZED", "error": "Unrecognized request" })),
+    )
+        .into_response()
 }
 
 /// What lets web clients of other origins in.
@@ -110,8 +117,14 @@ async fn share_with_browsers(request: Request, next: Next) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, PUT, DELETE, OPTIONS"),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "X-Requested-With, Content-Type, Authorization, Date"),
+        (
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+        ),
+        (
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "X-Requested-With, Content-Type, Authorization, Date",
+        ),
         (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Synapse-Trace-Id, Server"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));

@@ -32,10 +32,12 @@ mod admin_api;
 mod aliases;
 mod api;
 mod appservice;
+mod bodies;
 mod builder;
 mod clock;
 mod convert;
 mod create_room;
+mod devices;
 mod ephemeral;
 mod events;
 mod failure;
@@ -46,6 +48,7 @@ mod ids;
 mod invariants;
 mod journal;
 mod limits;
+mod long_calls;
 mod media;
 mod membership;
 mod messages;
@@ -92,7 +95,7 @@ pub use self::{
     run::Request,
     settings::{ProfilePropagation, RateLimits, RegistrationPolicy},
     spaces::HierarchyQuery,
-    sync::SyncQuery,
+    sync::SyncCall,
     test_data::{
         TEST_APPSERVICE_ID, TEST_AS_TOKEN, TEST_HS_TOKEN, TEST_PASSWORD, TEST_SHARED_SECRET,
         test_registration,
@@ -178,6 +181,11 @@ impl FakeMatrix {
 
     fn journal(&self) -> MutexGuard<'_, Journal> {
         lock(&self.shared.journal)
+    }
+
+    /// The largest upload in bytes.
+    pub fn max_upload_bytes(&self) -> u64 {
+        self.server().max_upload_bytes()
     }
 
     // ---- misbehaviour ----

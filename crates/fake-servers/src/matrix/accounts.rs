@@ -25,18 +25,32 @@ pub(super) fn router() -> Router<FakeMatrix> {
         .both("/account/deactivate", post(deactivate))
         .both("/capabilities", get(capabilities))
         .both("/profile/{user_id}", get(profile))
-        .both("/profile/{user_id}/{field}", get(profile_field).put(set_profile_field).delete(drop_profile_field))
-        .both("/user/{user_id}/account_data/{kind}", get(account_data).put(set_account_data))
+        .both(
+            "/profile/{user_id}/{field}",
+            get(profile_field)
+                .put(set_profile_field)
+                .delete(drop_profile_field),
+        )
+        .both(
+            "/user/{user_id}/account_data/{kind}",
+            get(account_data).put(set_account_data),
+        )
         .both(
             "/user/{user_id}/rooms/{room_id}/account_data/{kind}",
             get(room_account_data).put(set_room_account_data),
         )
         .both("/user/{user_id}/rooms/{room_id}/tags", get(tags))
-        .both("/user/{user_id}/rooms/{room_id}/tags/{tag}", put(set_tag).delete(drop_tag))
+        .both(
+            "/user/{user_id}/rooms/{room_id}/tags/{tag}",
+            put(set_tag).delete(drop_tag),
+        )
         .both("/user/{user_id}/filter", post(save_filter))
         .both("/user/{user_id}/filter/{filter_id}", get(filter))
         .both("/devices", get(devices))
-        .both("/devices/{device_id}", get(device).put(rename_device).delete(delete_device))
+        .both(
+            "/devices/{device_id}",
+            get(device).put(rename_device).delete(delete_device),
+        )
         .both("/pushrules/", get(push_rules))
         .both("/pushers", get(pushers))
         .both("/notifications", get(notifications))
@@ -47,19 +61,33 @@ pub(super) fn router() -> Router<FakeMatrix> {
 }
 
 async fn versions(ask: Ask) -> Reply {
-    reply(ask.open_call("versions", json!({}), |server| Ok(server.versions())).await?)
+    reply(
+        ask.open_call("versions", json!({}), |server| Ok(server.versions()))
+            .await?,
+    )
 }
 
 async fn well_known(ask: Ask) -> Reply {
-    reply(ask.open_call("well_known", json!({}), |server| server.well_known()).await?)
+    reply(
+        ask.open_call("well_known", json!({}), |server| server.well_known())
+            .await?,
+    )
 }
 
 async fn capabilities(ask: Ask) -> Reply {
-    reply(ask.call("capabilities", None, json!({}), |server, _| Ok(server.capabilities())).await?)
+    reply(
+        ask.call("capabilities", None, json!({}), |server, _| {
+            Ok(server.capabilities())
+        })
+        .await?,
+    )
 }
 
 async fn login_flows(ask: Ask) -> Reply {
-    reply(ask.open_call("login_flows", json!({}), |server| Ok(server.login_flows())).await?)
+    reply(
+        ask.open_call("login_flows", json!({}), |server| Ok(server.login_flows()))
+            .await?,
+    )
 }
 
 /// What may be written down of a login or a registration.
@@ -74,12 +102,17 @@ fn without_secrets(body: &Object) -> Value {
 async fn login(ask: Ask) -> Reply {
     let body = ask.object()?;
     let credentials = ask.credentials.clone();
-    let session = ask.open_call("login", without_secrets(&body), |server| server.login(&credentials, &body)).await?;
+    let session = ask
+        .open_call("login", without_secrets(&body), |server| {
+            server.login(&credentials, &body)
+        })
+        .await?;
     reply(session)
 }
 
 async fn logout(ask: Ask) -> Reply {
-    ask.call("logout", None, json!({}), |server, who| server.logout(who)).await?;
+    ask.call("logout", None, json!({}), |server, who| server.logout(who))
+        .await?;
     done()
 }
 
@@ -94,7 +127,10 @@ async fn logout_all(ask: Ask) -> Reply {
 
 async fn refresh(ask: Ask) -> Reply {
     let body = ask.object()?;
-    reply(ask.open_call("refresh", json!({}), |server| server.refresh(&body)).await?)
+    reply(
+        ask.open_call("refresh", json!({}), |server| server.refresh(&body))
+            .await?,
+    )
 }
 
 async fn register(ask: Ask) -> Reply {
@@ -109,17 +145,24 @@ async fn register(ask: Ask) -> Reply {
 
 async fn available(ask: Ask) -> Reply {
     let Some(username) = ask.query("username").map(ToOwned::to_owned) else {
-        return Err(Refusal::new(400, "M_MISSING_PARAM", "Missing string query parameter 'username'").into());
+        return Err(Refusal::new(
+            400,
+            "M_MISSING_PARAM",
+            "Missing string query parameter 'username'",
+        )
+        .into());
     };
     let arguments = json!({ "username": username });
-    let effect =
-        |server: &mut Homeserver| server.is_username_available(&username);
+    let effect = |server: &mut Homeserver| server.is_username_available(&username);
     ask.open_call("is_username_available", arguments, effect).await?;
     reply(json!({ "available": true }))
 }
 
 async fn whoami(ask: Ask) -> Reply {
-    reply(ask.call("whoami", None, json!({}), |server, who| Ok(server.whoami(who))).await?)
+    reply(
+        ask.call("whoami", None, json!({}), |server, who| Ok(server.whoami(who)))
+            .await?,
+    )
 }
 
 async fn deactivate(ask: Ask) -> Reply {
@@ -129,12 +172,18 @@ async fn deactivate(ask: Ask) -> Reply {
         server.check_identity(who, &body)?;
         server.admin_deactivate(&who.user_id, erase)
     };
-    reply(ask.call("deactivate", None, json!({ "erase": erase }), effect).await?)
+    reply(
+        ask.call("deactivate", None, json!({ "erase": erase }), effect)
+            .await?,
+    )
 }
 
 async fn profile(Path(user_id): Path<String>, ask: Ask) -> Reply {
     let arguments = json!({ "user_id": user_id });
-    reply(ask.open_call("get_profile", arguments, |server| server.profile(&user_id)).await?)
+    reply(
+        ask.open_call("get_profile", arguments, |server| server.profile(&user_id))
+            .await?,
+    )
 }
 
 fn field_of(name: &str) -> Result<(ProfileField, &'static str), Refusal> {
@@ -148,7 +197,12 @@ fn field_of(name: &str) -> Result<(ProfileField, &'static str), Refusal> {
 async fn profile_field(Path((user_id, name)): Path<(String, String)>, ask: Ask) -> Reply {
     let (field, _) = field_of(&name)?;
     let arguments = json!({ "user_id": user_id });
-    reply(ask.open_call("get_profile", arguments, |server| server.profile_field(&user_id, field)).await?)
+    reply(
+        ask.open_call("get_profile", arguments, |server| {
+            server.profile_field(&user_id, field)
+        })
+        .await?,
+    )
 }
 
 async fn set_profile_field(Path((user_id, name)): Path<(String, String)>, ask: Ask) -> Reply {
@@ -156,9 +210,9 @@ async fn set_profile_field(Path((user_id, name)): Path<(String, String)>, ask: A
     let body = ask.object()?;
     let arguments = json!({ "user_id": user_id, field.key(): body.get(field.key()) });
     let effect = |server: &mut Homeserver, who: &Requester| {
-        let value = body.get(field.key()).ok_or_else(|| {
-            Refusal::new(400, "M_MISSING_PARAM", format!("Missing key '{}'", field.key()))
-        })?;
+        let value = body
+            .get(field.key())
+            .ok_or_else(|| Refusal::new(400, "M_MISSING_PARAM", format!("Missing key '{}'", field.key())))?;
         server.set_profile_field(who, &user_id, field, value)
     };
     ask.call(method, None, arguments, effect).await?;
@@ -169,51 +223,61 @@ async fn drop_profile_field(Path((user_id, name)): Path<(String, String)>, ask: 
     let (field, method) = field_of(&name)?;
     let arguments = json!({ "user_id": user_id, field.key(): null });
     let nothing = Value::String(String::new());
-    let effect = |server: &mut Homeserver, who: &Requester| {
-        server.set_profile_field(who, &user_id, field, &nothing)
-    };
+    let effect =
+        |server: &mut Homeserver, who: &Requester| server.set_profile_field(who, &user_id, field, &nothing);
     ask.call(method, None, arguments, effect).await?;
     done()
 }
 
 async fn account_data(Path((user_id, kind)): Path<(String, String)>, ask: Ask) -> Reply {
     let arguments = json!({ "type": kind });
-    let effect = |server: &mut Homeserver, who: &Requester| {
-        server.account_data(who, &user_id, "", &kind)
-    };
+    let effect = |server: &mut Homeserver, who: &Requester| server.account_data(who, &user_id, "", &kind);
     reply(ask.call("account_data", None, arguments, effect).await?)
 }
 
 async fn set_account_data(Path((user_id, kind)): Path<(String, String)>, ask: Ask) -> Reply {
     let content = ask.object()?;
     let arguments = json!({ "type": kind, "content": content });
-    let effect = |server: &mut Homeserver, who: &Requester| {
-        server.set_account_data(who, &user_id, "", &kind, content)
-    };
+    let effect =
+        |server: &mut Homeserver, who: &Requester| server.set_account_data(who, &user_id, "", &kind, content);
     ask.call("set_account_data", None, arguments, effect).await?;
     done()
 }
 
-async fn room_account_data(Path((user_id, room_id, kind)): Path<(String, String, String)>, ask: Ask) -> Reply {
+async fn room_account_data(
+    Path((user_id, room_id, kind)): Path<(String, String, String)>,
+    ask: Ask,
+) -> Reply {
     let arguments = json!({ "type": kind });
-    let effect = |server: &mut Homeserver, who: &Requester| {
-        server.account_data(who, &user_id, &room_id, &kind)
-    };
-    reply(ask.call("account_data", Some(&room_id), arguments, effect).await?)
+    let effect =
+        |server: &mut Homeserver, who: &Requester| server.account_data(who, &user_id, &room_id, &kind);
+    reply(
+        ask.call("account_data", Some(&room_id), arguments, effect)
+            .await?,
+    )
 }
 
-async fn set_room_account_data(Path((user_id, room_id, kind)): Path<(String, String, String)>, ask: Ask) -> Reply {
+async fn set_room_account_data(
+    Path((user_id, room_id, kind)): Path<(String, String, String)>,
+    ask: Ask,
+) -> Reply {
     let content = ask.object()?;
     let arguments = json!({ "type": kind, "content": content });
     let effect = |server: &mut Homeserver, who: &Requester| {
         server.set_account_data(who, &user_id, &room_id, &kind, content)
     };
-    ask.call("set_account_data", Some(&room_id), arguments, effect).await?;
+    ask.call("set_account_data", Some(&room_id), arguments, effect)
+        .await?;
     done()
 }
 
 async fn tags(Path((_, room_id)): Path<(String, String)>, ask: Ask) -> Reply {
-    reply(ask.call("tags", Some(&room_id), json!({}), |server, who| Ok(server.tags(who, &room_id))).await?)
+    reply(
+        ask.call("tags", Some(&room_id), json!({}), |server, who| {
+            Ok(server.tags(who, &room_id))
+        })
+        .await?,
+    )
 }
 
 async fn set_tag(Path((_, room_id, tag)): Path<(String, String, String)>, ask: Ask) -> Reply {
@@ -221,39 +285,50 @@ async fn set_tag(Path((_, room_id, tag)): Path<(String, String, String)>, ask: A
     let effect = |server: &mut Homeserver, who: &Requester| {
         server.set_tag(who, &room_id, &tag, Some(Value::Object(content)))
     };
-    ask.call("set_tag", Some(&room_id), json!({ "tag": tag }), effect).await?;
+    ask.call("set_tag", Some(&room_id), json!({ "tag": tag }), effect)
+        .await?;
     done()
 }
 
 async fn drop_tag(Path((_, room_id, tag)): Path<(String, String, String)>, ask: Ask) -> Reply {
     let arguments = json!({ "tag": tag });
-    ask.call("drop_tag", Some(&room_id), arguments, |server, who| server.set_tag(who, &room_id, &tag, None))
-        .await?;
+    ask.call("drop_tag", Some(&room_id), arguments, |server, who| {
+        server.set_tag(who, &room_id, &tag, None)
+    })
+    .await?;
     done()
 }
 
 async fn save_filter(Path(user_id): Path<String>, ask: Ask) -> Reply {
     let definition = ask.object()?;
-    let effect = |server: &mut Homeserver, who: &Requester| {
-        server.save_filter(who, &user_id, definition)
-    };
+    let effect = |server: &mut Homeserver, who: &Requester| server.save_filter(who, &user_id, definition);
     let id = ask.call("save_filter", None, json!({}), effect).await?;
     reply(json!({ "filter_id": id }))
 }
 
 async fn filter(Path((user_id, id)): Path<(String, String)>, ask: Ask) -> Reply {
     let arguments = json!({ "filter_id": id });
-    reply(ask.call("filter", None, arguments, |server, who| server.filter(who, &user_id, &id)).await?)
+    reply(
+        ask.call("filter", None, arguments, |server, who| {
+            server.filter(who, &user_id, &id)
+        })
+        .await?,
+    )
 }
 
 async fn devices(ask: Ask) -> Reply {
-    let devices = ask.call("devices", None, json!({}), |server, who| Ok(server.devices(who))).await?;
+    let devices = ask
+        .call("devices", None, json!({}), |server, who| Ok(server.devices(who)))
+        .await?;
     reply(json!({ "devices": devices }))
 }
 
 async fn device(Path(id): Path<String>, ask: Ask) -> Reply {
     let arguments = json!({ "device_id": id });
-    reply(ask.call("device", None, arguments, |server, who| server.device(who, &id)).await?)
+    reply(
+        ask.call("device", None, arguments, |server, who| server.device(who, &id))
+            .await?,
+    )
 }
 
 async fn rename_device(Path(id): Path<String>, ask: Ask) -> Reply {
@@ -313,10 +388,15 @@ async fn set_presence(Path(user_id): Path<String>, ask: Ask) -> Reply {
         if who.user_id == user_id {
             Ok(())
         } else {
-            Err(Refusal::new(403, "M_FORBIDDEN", "Can only set your own presence state"))
+            Err(Refusal::new(
+                403,
+                "M_FORBIDDEN",
+                "Can only set your own presence state",
+            ))
         }
     };
-    ask.call("set_presence", None, json!({ "presence": presence }), effect).await?;
+    ask.call("set_presence", None, json!({ "presence": presence }), effect)
+        .await?;
     done()
 }
 

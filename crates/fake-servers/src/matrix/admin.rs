@@ -20,19 +20,31 @@ pub(super) fn router() -> Router<FakeMatrix> {
         .exact("/_synapse/admin/v2/users", get(users))
         .exact("/_synapse/admin/v2/users/{user_id}", get(user).put(put_user))
         .exact("/_synapse/admin/v1/users/{user_id}/login", post(login_as))
-        .exact("/_synapse/admin/v1/users/{user_id}/joined_rooms", get(joined_rooms))
+        .exact(
+            "/_synapse/admin/v1/users/{user_id}/joined_rooms",
+            get(joined_rooms),
+        )
         .exact(
             "/_synapse/admin/v1/users/{user_id}/override_ratelimit",
             post(set_rate_limit).delete(clear_rate_limit),
         )
-        .exact("/_synapse/admin/v1/reset_password/{user_id}", post(reset_password))
+        .exact(
+            "/_synapse/admin/v1/reset_password/{user_id}",
+            post(reset_password),
+        )
         .exact("/_synapse/admin/v1/deactivate/{user_id}", post(deactivate))
         .exact("/_synapse/admin/v1/rooms", get(rooms))
-        .exact("/_synapse/admin/v1/rooms/{room_id}", get(room).delete(delete_room_v1))
+        .exact(
+            "/_synapse/admin/v1/rooms/{room_id}",
+            get(room).delete(delete_room_v1),
+        )
         .exact("/_synapse/admin/v2/rooms/{room_id}", delete(delete_room))
         .exact("/_synapse/admin/v1/rooms/{room_id}/members", get(room_members))
         .exact("/_synapse/admin/v1/rooms/{room_id}/state", get(room_state))
-        .exact("/_synapse/admin/v1/rooms/{room_id}/make_room_admin", post(make_room_admin))
+        .exact(
+            "/_synapse/admin/v1/rooms/{room_id}/make_room_admin",
+            post(make_room_admin),
+        )
         .exact("/_synapse/admin/v1/join/{room}", post(join))
         .0
 }
@@ -43,7 +55,11 @@ async fn server_version(ask: Ask) -> Reply {
 }
 
 async fn nonce(ask: Ask) -> Reply {
-    let nonce = ask.open_call("shared_secret_nonce", json!({}), |server| server.shared_secret_nonce()).await?;
+    let nonce = ask
+        .open_call("shared_secret_nonce", json!({}), |server| {
+            server.shared_secret_nonce()
+        })
+        .await?;
     reply(json!({ "nonce": nonce }))
 }
 
@@ -51,24 +67,46 @@ async fn register(ask: Ask) -> Reply {
     let body = ask.object()?;
     let arguments = json!({ "username": body.get("username"), "admin": body.get("admin") });
     let effect = |server: &mut Homeserver| server.register_with_shared_secret(&body);
-    reply(ask.open_call("register_with_shared_secret", arguments, effect).await?)
+    reply(
+        ask.open_call("register_with_shared_secret", arguments, effect)
+            .await?,
+    )
 }
 
 async fn username_available(ask: Ask) -> Reply {
     let username = ask.query("username").unwrap_or_default();
     let effect = |server: &mut Homeserver, _: &Requester| server.admin_username_available(username);
-    ask.admin_call("username_available", None, json!({ "username": username }), effect).await?;
+    ask.admin_call(
+        "username_available",
+        None,
+        json!({ "username": username }),
+        effect,
+    )
+    .await?;
     reply(json!({ "available": true }))
 }
 
 async fn users(ask: Ask) -> Reply {
-    let (from, limit) = (ask.number("from")?.unwrap_or(0), ask.number("limit")?.unwrap_or(100));
-    reply(ask.admin_call("list_users", None, json!({}), |server, _| Ok(server.admin_users(from, limit))).await?)
+    let (from, limit) = (
+        ask.number("from")?.unwrap_or(0),
+        ask.number("limit")?.unwrap_or(100),
+    );
+    reply(
+        ask.admin_call("list_users", None, json!({}), |server, _| {
+            Ok(server.admin_users(from, limit))
+        })
+        .await?,
+    )
 }
 
 async fn user(Path(user_id): Path<String>, ask: Ask) -> Reply {
     let arguments = json!({ "user_id": user_id });
-    reply(ask.admin_call("get_user", None, arguments, |server, _| server.admin_user(&user_id)).await?)
+    reply(
+        ask.admin_call("get_user", None, arguments, |server, _| {
+            server.admin_user(&user_id)
+        })
+        .await?,
+    )
 }
 
 async fn put_user(Path(user_id): Path<String>, ask: Ask) -> Reply {
@@ -76,35 +114,58 @@ async fn put_user(Path(user_id): Path<String>, ask: Ask) -> Reply {
     let arguments = json!({ "user_id": user_id });
     let effect = |server: &mut Homeserver, who: &Requester| server.admin_put_user(who, &user_id, &body);
     let (is_new, user) = ask.admin_call("put_user", None, arguments, effect).await?;
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if is_new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     Ok((status, axum::Json(Value::Object(user))).into_response())
 }
 
 async fn login_as(Path(user_id): Path<String>, ask: Ask) -> Reply {
     let arguments = json!({ "user_id": user_id });
-    reply(ask.admin_call("login_as", None, arguments, |server, _| server.admin_login_as(&user_id)).await?)
+    reply(
+        ask.admin_call("login_as", None, arguments, |server, _| {
+            server.admin_login_as(&user_id)
+        })
+        .await?,
+    )
 }
 
 async fn joined_rooms(Path(user_id): Path<String>, ask: Ask) -> Reply {
     let arguments = json!({ "user_id": user_id });
     let effect = |server: &mut Homeserver, _: &Requester| Ok(server.admin_joined_rooms(&user_id));
-    reply(ask.admin_call("list_rooms_of_user", None, arguments, effect).await?)
+    reply(
+        ask.admin_call("list_rooms_of_user", None, arguments, effect)
+            .await?,
+    )
 }
 
 async fn set_rate_limit(Path(user_id): Path<String>, ask: Ask) -> Reply {
     let body = ask.object()?;
-    let number = |key: &str| body.get(key).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+    let number = |key: &str| {
+        body.get(key)
+            .and_then(Value::as_u64)
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or(0)
+    };
     let (per_second, burst) = (number("messages_per_second"), number("burst_count"));
     let arguments = json!({ "user_id": user_id, "messages_per_second": per_second, "burst_count": burst });
     let effect =
         |server: &mut Homeserver, _: &Requester| server.admin_set_rate_limit(&user_id, per_second, burst);
-    reply(ask.admin_call("set_rate_limit_override", None, arguments, effect).await?)
+    reply(
+        ask.admin_call("set_rate_limit_override", None, arguments, effect)
+            .await?,
+    )
 }
 
 async fn clear_rate_limit(Path(user_id): Path<String>, ask: Ask) -> Reply {
     let arguments = json!({ "user_id": user_id });
     let effect = |server: &mut Homeserver, _: &Requester| server.admin_clear_rate_limit(&user_id);
-    reply(ask.admin_call("clear_rate_limit_override", None, arguments, effect).await?)
+    reply(
+        ask.admin_call("clear_rate_limit_override", None, arguments, effect)
+            .await?,
+    )
 }
 
 async fn reset_password(Path(user_id): Path<String>, ask: Ask) -> Reply {
@@ -123,7 +184,10 @@ async fn deactivate(Path(user_id): Path<String>, ask: Ask) -> Reply {
 }
 
 async fn rooms(ask: Ask) -> Reply {
-    let (from, limit) = (ask.number("from")?.unwrap_or(0), ask.number("limit")?.unwrap_or(100));
+    let (from, limit) = (
+        ask.number("from")?.unwrap_or(0),
+        ask.number("limit")?.unwrap_or(100),
+    );
     let search = ask.query("search_term");
     if search == Some("") {
         let words = "search_term cannot be an empty string";
@@ -135,17 +199,28 @@ async fn rooms(ask: Ask) -> Reply {
 }
 
 async fn room(Path(room_id): Path<String>, ask: Ask) -> Reply {
-    reply(ask.admin_call("get_room", Some(&room_id), json!({}), |server, _| server.admin_room(&room_id)).await?)
+    reply(
+        ask.admin_call("get_room", Some(&room_id), json!({}), |server, _| {
+            server.admin_room(&room_id)
+        })
+        .await?,
+    )
 }
 
 async fn room_members(Path(room_id): Path<String>, ask: Ask) -> Reply {
     let effect = |server: &mut Homeserver, _: &Requester| server.admin_room_members(&room_id);
-    reply(ask.admin_call("get_room_members", Some(&room_id), json!({}), effect).await?)
+    reply(
+        ask.admin_call("get_room_members", Some(&room_id), json!({}), effect)
+            .await?,
+    )
 }
 
 async fn room_state(Path(room_id): Path<String>, ask: Ask) -> Reply {
     let effect = |server: &mut Homeserver, who: &Requester| server.admin_room_state(who, &room_id);
-    reply(ask.admin_call("get_state_of_room", Some(&room_id), json!({}), effect).await?)
+    reply(
+        ask.admin_call("get_state_of_room", Some(&room_id), json!({}), effect)
+            .await?,
+    )
 }
 
 /// Whether the room is blocked and whether it is purged.
@@ -158,7 +233,9 @@ async fn delete_room(Path(room_id): Path<String>, ask: Ask) -> Reply {
     let (block, purge) = deletion(&ask.object_or_nothing()?);
     let arguments = json!({ "block": block, "purge": purge });
     let effect = |server: &mut Homeserver, _: &Requester| server.admin_delete_room(&room_id, block, purge);
-    let id = ask.admin_call("delete_room", Some(&room_id), arguments, effect).await?;
+    let id = ask
+        .admin_call("delete_room", Some(&room_id), arguments, effect)
+        .await?;
     reply(json!({ "delete_id": id }))
 }
 
@@ -175,7 +252,10 @@ async fn delete_room_v1(Path(room_id): Path<String>, ask: Ask) -> Reply {
             "new_room_id": null,
         }))
     };
-    reply(ask.admin_call("delete_room", Some(&room_id), arguments, effect).await?)
+    reply(
+        ask.admin_call("delete_room", Some(&room_id), arguments, effect)
+            .await?,
+    )
 }
 
 async fn make_room_admin(Path(room_id): Path<String>, ask: Ask) -> Reply {
@@ -185,16 +265,16 @@ async fn make_room_admin(Path(room_id): Path<String>, ask: Ask) -> Reply {
         let user_id = text(&body, "user_id").unwrap_or(&who.user_id);
         server.admin_make_room_admin(&room_id, user_id)
     };
-    ask.admin_call("make_room_admin", Some(&room_id), arguments, effect).await?;
+    ask.admin_call("make_room_admin", Some(&room_id), arguments, effect)
+        .await?;
     done()
 }
 
 async fn join(Path(room): Path<String>, ask: Ask) -> Reply {
     let body = ask.object()?;
     let arguments = json!({ "room": room, "user_id": body.get("user_id") });
-    let effect = |server: &mut Homeserver, who: &Requester| {
-        server.admin_join(who, &room, required(&body, "user_id")?)
-    };
+    let effect =
+        |server: &mut Homeserver, who: &Requester| server.admin_join(who, &room, required(&body, "user_id")?);
     let room_id = ask.admin_call("admin_join", None, arguments, effect).await?;
     reply(json!({ "room_id": room_id }))
 }

@@ -50,7 +50,11 @@ impl IntoResponse for Problem {
         }
         match self.0.kind() {
             MatrixErrorKind::Redirected { to, .. } => {
-                let location = if to.contains("://") { to.clone() } else { format!("http://{to}/") };
+                let location = if to.contains("://") {
+                    to.clone()
+                } else {
+                    format!("http://{to}/")
+                };
                 (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
             }
             MatrixErrorKind::NotMatrix { .. } => {
@@ -77,7 +81,9 @@ fn refused(refusal: &Refusal) -> Response {
     let mut response = (status, Json(Value::Object(refusal.body.clone()))).into_response();
     let wait = refusal.body.get("retry_after_ms").and_then(Value::as_u64);
     if let Some(wait) = wait {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.div_ceil(1000)));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(wait.div_ceil(1000)));
     }
     response
 }
@@ -108,19 +114,36 @@ impl FromRequest<FakeMatrix> for Ask {
     async fn from_request(request: HttpRequest, matrix: &FakeMatrix) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
         let query: BTreeMap<String, String> =
-            url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+            url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+                .into_owned()
+                .collect();
         let is_upload = parts.uri.path().starts_with("/_matrix/media/");
-        let most = if is_upload { upload_limit(matrix) } else { MOST_BODY };
+        let most = if is_upload {
+            upload_limit(matrix)
+        } else {
+            MOST_BODY
+        };
         // Synapse resets the connection of whoever sends more, without an answer.
         let body = read(body, most).await.ok_or_else(|| HangUp.into_response())?;
-        let bearer = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(ToOwned::to_owned);
+        let bearer = parts
+            .headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        let bearer = bearer
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .map(ToOwned::to_owned);
         let credentials = Credentials {
             token: bearer.or_else(|| query.get("access_token").cloned()),
             user_id: query.get("user_id").cloned(),
             device_id: query.get("device_id").cloned(),
         };
-        Ok(Self { matrix: matrix.clone(), credentials, headers: parts.headers, query, body })
+        Ok(Self {
+            matrix: matrix.clone(),
+            credentials,
+            headers: parts.headers,
+            query,
+            body,
+        })
     }
 }
 
@@ -148,7 +171,9 @@ impl Ask {
 
     /// A parameter of the query that must be a number.
     pub(super) fn number(&self, key: &str) -> Result<Option<u64>, Problem> {
-        let Some(text) = self.query(key) else { return Ok(None) };
+        let Some(text) = self.query(key) else {
+            return Ok(None);
+        };
         let number = text.parse().map_err(|_| {
             let words = format!("Query parameter '{key}' must be an integer");
             Refusal::new(400, "M_INVALID_PARAM", words)
@@ -177,7 +202,11 @@ impl Ask {
 
     /// The body, which may be missing.
     pub(super) fn object_or_nothing(&self) -> Answer<Object> {
-        if self.body.is_empty() { Ok(Object::new()) } else { self.object() }
+        if self.body.is_empty() {
+            Ok(Object::new())
+        } else {
+            self.object()
+        }
     }
 
     /// A call with a session, whose name and arguments go into the journal.
@@ -219,7 +248,10 @@ impl Ask {
         arguments: Value,
         effect: impl FnOnce(&mut Homeserver) -> Answer<T>,
     ) -> Result<T, Problem> {
-        Ok(self.matrix.run(self.request(method, None, arguments), effect).await?)
+        Ok(self
+            .matrix
+            .run(self.request(method, None, arguments), effect)
+            .await?)
     }
 
     fn request(&self, method: &'static str, room_id: Option<&str>, arguments: Value) -> Request {
@@ -244,7 +276,10 @@ pub(super) fn text<'a>(body: &'a Object, key: &str) -> Option<&'a str> {
 
 /// The same endpoint under both names that old and new clients use.
 pub(super) fn in_r0_and_v3(path: &str) -> [String; 2] {
-    [format!("/_matrix/client/r0{path}"), format!("/_matrix/client/v3{path}")]
+    [
+        format!("/_matrix/client/r0{path}"),
+        format!("/_matrix/client/v3{path}"),
+    ]
 }
 
 /// Routes that exist under `r0` and `v3`.

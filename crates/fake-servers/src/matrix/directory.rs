@@ -13,7 +13,10 @@ use super::ask::{Ask, Reply, Routes, done, reply, required, text};
 pub(super) fn router() -> Router<FakeMatrix> {
     Routes::new()
         .both("/directory/room/{alias}", get(resolve).put(create).delete(delete))
-        .both("/directory/list/room/{room_id}", get(visibility).put(set_visibility))
+        .both(
+            "/directory/list/room/{room_id}",
+            get(visibility).put(set_visibility),
+        )
         .both("/rooms/{room_id}/aliases", get(room_aliases))
         .both("/publicRooms", get(public_rooms).post(search_rooms))
         .both("/user_directory/search", post(search_users))
@@ -34,19 +37,28 @@ async fn create(Path(alias): Path<String>, ask: Ask) -> Reply {
     };
     let arguments = json!({ "alias": alias });
     let effect = |server: &mut Homeserver, who: &Requester| server.create_alias(who, &alias, &room_id);
-    ask.call("create_alias", Some(&room_id), arguments, effect).await?;
+    ask.call("create_alias", Some(&room_id), arguments, effect)
+        .await?;
     done()
 }
 
 async fn delete(Path(alias): Path<String>, ask: Ask) -> Reply {
     let arguments = json!({ "alias": alias });
-    ask.call("delete_alias", None, arguments, |server, who| server.delete_alias(who, &alias)).await?;
+    ask.call("delete_alias", None, arguments, |server, who| {
+        server.delete_alias(who, &alias)
+    })
+    .await?;
     done()
 }
 
 async fn visibility(Path(room_id): Path<String>, ask: Ask) -> Reply {
     let arguments = json!({ "room_id": room_id });
-    reply(ask.open_call("directory_visibility", arguments, |server| server.directory_visibility(&room_id)).await?)
+    reply(
+        ask.open_call("directory_visibility", arguments, |server| {
+            server.directory_visibility(&room_id)
+        })
+        .await?,
+    )
 }
 
 async fn set_visibility(Path(room_id): Path<String>, ask: Ask) -> Reply {
@@ -55,28 +67,43 @@ async fn set_visibility(Path(room_id): Path<String>, ask: Ask) -> Reply {
     let arguments = json!({ "public": public });
     let effect =
         |server: &mut Homeserver, who: &Requester| server.set_directory_visibility(who, &room_id, public);
-    ask.call("set_directory_visibility", Some(&room_id), arguments, effect).await?;
+    ask.call("set_directory_visibility", Some(&room_id), arguments, effect)
+        .await?;
     done()
 }
 
 async fn room_aliases(Path(room_id): Path<String>, ask: Ask) -> Reply {
     let effect = |server: &mut Homeserver, who: &Requester| server.room_aliases(who, &room_id);
-    let aliases = ask.call("room_aliases", Some(&room_id), json!({}), effect).await?;
+    let aliases = ask
+        .call("room_aliases", Some(&room_id), json!({}), effect)
+        .await?;
     reply(json!({ "aliases": aliases }))
 }
 
 async fn public_rooms(ask: Ask) -> Reply {
     let limit = ask.number("limit")?;
-    reply(ask.call("public_rooms", None, json!({}), |server, _| Ok(server.public_rooms(limit, None))).await?)
+    reply(
+        ask.call("public_rooms", None, json!({}), |server, _| {
+            Ok(server.public_rooms(limit, None))
+        })
+        .await?,
+    )
 }
 
 async fn search_rooms(ask: Ask) -> Reply {
     let body = ask.object_or_nothing()?;
     let limit = body.get("limit").and_then(Value::as_u64);
     let filter = body.get("filter").and_then(Value::as_object);
-    let term = filter.and_then(|filter| text(filter, "generic_search_term")).filter(|term| !term.is_empty());
+    let term = filter
+        .and_then(|filter| text(filter, "generic_search_term"))
+        .filter(|term| !term.is_empty());
     let arguments = json!({ "limit": limit, "generic_search_term": term });
-    reply(ask.call("public_rooms", None, arguments, |server, _| Ok(server.public_rooms(limit, term))).await?)
+    reply(
+        ask.call("public_rooms", None, arguments, |server, _| {
+            Ok(server.public_rooms(limit, term))
+        })
+        .await?,
+    )
 }
 
 async fn search_users(ask: Ask) -> Reply {
@@ -87,5 +114,8 @@ async fn search_users(ask: Ask) -> Reply {
         let term = required(&body, "search_term")?;
         Ok(server.search_users(who, term, limit))
     };
-    reply(ask.call("search_users", None, json!({ "limit": limit }), effect).await?)
+    reply(
+        ask.call("search_users", None, json!({ "limit": limit }), effect)
+            .await?,
+    )
 }

@@ -5,23 +5,37 @@ use axum::{
     extract::Path,
     routing::{get, post, put},
 };
-use matrix_client::fake::{FakeMatrix, HistoryRequest, Homeserver, Object, Page, Refusal, Requester, Sending};
+use matrix_client::fake::{
+    FakeMatrix, HistoryRequest, Homeserver, Object, Page, Refusal, Requester, Sending,
+};
 use serde_json::{Value, json};
 
 use super::ask::{Ask, Reply, Routes, done, reply};
 
 pub(super) fn router() -> Router<FakeMatrix> {
     Routes::new()
-        .both("/rooms/{room_id}/send/{event_type}", post(send_without_transaction))
+        .both(
+            "/rooms/{room_id}/send/{event_type}",
+            post(send_without_transaction),
+        )
         .both("/rooms/{room_id}/send/{event_type}/{transaction_id}", put(send))
-        .both("/rooms/{room_id}/redact/{event_id}", post(redact_without_transaction))
+        .both(
+            "/rooms/{room_id}/redact/{event_id}",
+            post(redact_without_transaction),
+        )
         .both("/rooms/{room_id}/redact/{event_id}/{transaction_id}", put(redact))
         .both("/rooms/{room_id}/event/{event_id}", get(get_event))
         .both("/rooms/{room_id}/context/{event_id}", get(context))
         .both("/rooms/{room_id}/messages", get(messages))
         .both("/sendToDevice/{event_type}/{transaction_id}", put(send_to_device))
-        .exact("/_matrix/client/v1/rooms/{room_id}/relations/{event_id}", get(relations))
-        .exact("/_matrix/client/v1/rooms/{room_id}/relations/{event_id}/{rel_type}", get(relations_of_type))
+        .exact(
+            "/_matrix/client/v1/rooms/{room_id}/relations/{event_id}",
+            get(relations),
+        )
+        .exact(
+            "/_matrix/client/v1/rooms/{room_id}/relations/{event_id}/{rel_type}",
+            get(relations_of_type),
+        )
         .exact(
             "/_matrix/client/v1/rooms/{room_id}/relations/{event_id}/{rel_type}/{event_type}",
             get(relations_of_types),
@@ -39,11 +53,18 @@ async fn send_without_transaction(Path((room_id, kind)): Path<(String, String)>,
 }
 
 async fn send_event(room_id: &str, kind: &str, id: Option<&str>, ask: Ask) -> Reply {
-    let sending = Sending { room_id, event_type: kind, transaction_id: id, ts: ask.number("ts")? };
+    let sending = Sending {
+        room_id,
+        event_type: kind,
+        transaction_id: id,
+        ts: ask.number("ts")?,
+    };
     let content = ask.object();
     let arguments = json!({ "event_type": kind, "transaction_id": id, "content": content.as_ref().ok() });
     let effect = |server: &mut Homeserver, who: &Requester| server.send_event(who, sending, content?);
-    let event_id = ask.call("send_message_event", Some(room_id), arguments, effect).await?;
+    let event_id = ask
+        .call("send_message_event", Some(room_id), arguments, effect)
+        .await?;
     reply(json!({ "event_id": event_id }))
 }
 
@@ -101,17 +122,25 @@ async fn messages(Path(room_id): Path<String>, ask: Ask) -> Reply {
     };
     let arguments = json!({ "from": history.from, "to": history.to, "limit": history.limit });
     let effect = |server: &mut Homeserver, who: &Requester| server.messages(who, &room_id, &history);
-    reply(ask.call("list_messages", Some(&room_id), arguments, effect).await?)
+    reply(
+        ask.call("list_messages", Some(&room_id), arguments, effect)
+            .await?,
+    )
 }
 
 async fn send_to_device(Path((kind, _)): Path<(String, String)>, ask: Ask) -> Reply {
     let body = ask.object()?;
-    let messages = body.get("messages").and_then(Value::as_object).cloned().unwrap_or_default();
+    let messages = body
+        .get("messages")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     let effect = |server: &mut Homeserver, who: &Requester| {
         server.send_to_device(who, &kind, &messages);
         Ok(())
     };
-    ask.call("send_to_device", None, json!({ "event_type": kind }), effect).await?;
+    ask.call("send_to_device", None, json!({ "event_type": kind }), effect)
+        .await?;
     done()
 }
 
@@ -119,7 +148,10 @@ async fn relations(Path((room_id, event_id)): Path<(String, String)>, ask: Ask) 
     related(&room_id, &event_id, None, None, ask).await
 }
 
-async fn relations_of_type(Path((room_id, event_id, rel)): Path<(String, String, String)>, ask: Ask) -> Reply {
+async fn relations_of_type(
+    Path((room_id, event_id, rel)): Path<(String, String, String)>,
+    ask: Ask,
+) -> Reply {
     related(&room_id, &event_id, Some(&rel), None, ask).await
 }
 
@@ -132,7 +164,11 @@ async fn relations_of_types(
 
 async fn related(room_id: &str, event_id: &str, rel: Option<&str>, kind: Option<&str>, ask: Ask) -> Reply {
     let forward = ask.query("dir") == Some("f");
-    let page = Page { from: ask.query("from"), limit: ask.number("limit")?, forward };
+    let page = Page {
+        from: ask.query("from"),
+        limit: ask.number("limit")?,
+        forward,
+    };
     let arguments = json!({ "event_id": event_id, "rel_type": rel, "event_type": kind });
     let effect =
         |server: &mut Homeserver, who: &Requester| server.relations(who, room_id, event_id, rel, kind, &page);
@@ -140,6 +176,15 @@ async fn related(room_id: &str, event_id: &str, rel: Option<&str>, kind: Option<
 }
 
 async fn threads(Path(room_id): Path<String>, ask: Ask) -> Reply {
-    let page = Page { from: ask.query("from"), limit: ask.number("limit")?, forward: false };
-    reply(ask.call("threads", Some(&room_id), json!({}), |server, who| server.threads(who, &room_id, &page)).await?)
+    let page = Page {
+        from: ask.query("from"),
+        limit: ask.number("limit")?,
+        forward: false,
+    };
+    reply(
+        ask.call("threads", Some(&room_id), json!({}), |server, who| {
+            server.threads(who, &room_id, &page)
+        })
+        .await?,
+    )
 }

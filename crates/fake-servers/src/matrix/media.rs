@@ -22,16 +22,33 @@ pub(super) fn router() -> Router<FakeMatrix> {
         .exact("/_matrix/media/v3/config", get(config))
         .exact("/_matrix/media/r0/config", get(config))
         .exact("/_matrix/client/v1/media/config", get(config))
-        .exact("/_matrix/client/v1/media/download/{server_name}/{media_id}", get(download))
-        .exact("/_matrix/client/v1/media/download/{server_name}/{media_id}/{filename}", get(download_as))
-        .exact("/_matrix/client/v1/media/thumbnail/{server_name}/{media_id}", get(download))
-        .exact("/_matrix/media/v3/download/{server_name}/{media_id}", get(legacy_download))
-        .exact("/_matrix/media/r0/download/{server_name}/{media_id}", get(legacy_download))
+        .exact(
+            "/_matrix/client/v1/media/download/{server_name}/{media_id}",
+            get(download),
+        )
+        .exact(
+            "/_matrix/client/v1/media/download/{server_name}/{media_id}/{filename}",
+            get(download_as),
+        )
+        .exact(
+            "/_matrix/client/v1/media/thumbnail/{server_name}/{media_id}",
+            get(download),
+        )
+        .exact(
+            "/_matrix/media/v3/download/{server_name}/{media_id}",
+            get(legacy_download),
+        )
+        .exact(
+            "/_matrix/media/r0/download/{server_name}/{media_id}",
+            get(legacy_download),
+        )
         .0
 }
 
 fn content_type(ask: &Ask) -> Option<&str> {
-    ask.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
+    ask.headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
 }
 
 async fn upload(ask: Ask) -> Reply {
@@ -44,7 +61,12 @@ async fn upload(ask: Ask) -> Reply {
 }
 
 async fn create(ask: Ask) -> Reply {
-    reply(ask.call("create_media", None, json!({}), |server, who| Ok(server.create_media(who))).await?)
+    reply(
+        ask.call("create_media", None, json!({}), |server, who| {
+            Ok(server.create_media(who))
+        })
+        .await?,
+    )
 }
 
 async fn fill(Path((_, media_id)): Path<(String, String)>, ask: Ask) -> Reply {
@@ -58,7 +80,11 @@ async fn fill(Path((_, media_id)): Path<(String, String)>, ask: Ask) -> Reply {
 }
 
 async fn config(ask: Ask) -> Reply {
-    let limit = ask.call("media_config", None, json!({}), |server, _| Ok(server.max_upload_bytes())).await?;
+    let limit = ask
+        .call("media_config", None, json!({}), |server, _| {
+            Ok(server.max_upload_bytes())
+        })
+        .await?;
     reply(json!({ "m.upload.size": limit }))
 }
 
@@ -80,7 +106,9 @@ async fn send(server_name: &str, media_id: &str, name: Option<String>, ask: Ask)
 fn file(media: StoredMedia, name: Option<String>) -> Response {
     let mut response = (StatusCode::OK, Body::from(media.bytes.unwrap_or_default())).into_response();
     let headers = response.headers_mut();
-    let kind = media.content_type.and_then(|kind| HeaderValue::try_from(kind).ok());
+    let kind = media
+        .content_type
+        .and_then(|kind| HeaderValue::try_from(kind).ok());
     headers.insert(
         header::CONTENT_TYPE,
         kind.unwrap_or_else(|| HeaderValue::from_static("application/octet-stream")),
@@ -109,7 +137,13 @@ fn disposition(name: &str) -> String {
     }
     let encoded: String = name
         .bytes()
-        .map(|byte| if token(char::from(byte)) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(|byte| {
+            if token(char::from(byte)) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
         .collect();
     format!("inline; filename*=utf-8''{encoded}")
 }

@@ -27,16 +27,34 @@ pub(super) fn router() -> Router<FakeMatrix> {
         .both("/rooms/{room_id}/members", get(members))
         .both("/rooms/{room_id}/joined_members", get(joined_members))
         .both("/rooms/{room_id}/state", get(room_state))
-        .both("/rooms/{room_id}/state/{event_type}", get(get_state).put(set_state))
-        .both("/rooms/{room_id}/state/{event_type}/", get(get_state).put(set_state))
-        .both("/rooms/{room_id}/state/{event_type}/{state_key}", get(get_keyed_state).put(set_keyed_state))
+        .both(
+            "/rooms/{room_id}/state/{event_type}",
+            get(get_state).put(set_state),
+        )
+        .both(
+            "/rooms/{room_id}/state/{event_type}/",
+            get(get_state).put(set_state),
+        )
+        .both(
+            "/rooms/{room_id}/state/{event_type}/{state_key}",
+            get(get_keyed_state).put(set_keyed_state),
+        )
         .both("/rooms/{room_id}/typing/{user_id}", put(set_typing))
-        .both("/rooms/{room_id}/receipt/{receipt_type}/{event_id}", post(send_receipt))
+        .both(
+            "/rooms/{room_id}/receipt/{receipt_type}/{event_id}",
+            post(send_receipt),
+        )
         .both("/rooms/{room_id}/read_markers", post(read_markers))
         .exact("/_matrix/client/v1/rooms/{room_id}/hierarchy", get(hierarchy))
         .exact("/_matrix/client/v1/room_summary/{room}", get(room_summary))
-        .exact("/_matrix/client/unstable/im.nheko.summary/rooms/{room}/summary", get(room_summary))
-        .exact("/_matrix/client/unstable/im.nheko.summary/summary/{room}", get(room_summary))
+        .exact(
+            "/_matrix/client/unstable/im.nheko.summary/rooms/{room}/summary",
+            get(room_summary),
+        )
+        .exact(
+            "/_matrix/client/unstable/im.nheko.summary/summary/{room}",
+            get(room_summary),
+        )
         .0
 }
 
@@ -47,7 +65,11 @@ async fn create_room(ask: Ask) -> Reply {
 }
 
 async fn joined_rooms(ask: Ask) -> Reply {
-    let rooms = ask.call("list_joined_rooms", None, json!({}), |server, who| Ok(server.joined_rooms(who))).await?;
+    let rooms = ask
+        .call("list_joined_rooms", None, json!({}), |server, who| {
+            Ok(server.joined_rooms(who))
+        })
+        .await?;
     reply(json!({ "joined_rooms": rooms }))
 }
 
@@ -77,13 +99,18 @@ async fn leave(Path(room_id): Path<String>, ask: Ask) -> Reply {
     let body = ask.object_or_nothing()?;
     let reason = text(&body, "reason");
     let arguments = json!({ "reason": reason });
-    ask.call("leave_room", Some(&room_id), arguments, |server, who| server.leave_room(who, &room_id, reason))
-        .await?;
+    ask.call("leave_room", Some(&room_id), arguments, |server, who| {
+        server.leave_room(who, &room_id, reason)
+    })
+    .await?;
     done()
 }
 
 async fn forget(Path(room_id): Path<String>, ask: Ask) -> Reply {
-    ask.call("forget_room", Some(&room_id), json!({}), |server, who| server.forget_room(who, &room_id)).await?;
+    ask.call("forget_room", Some(&room_id), json!({}), |server, who| {
+        server.forget_room(who, &room_id)
+    })
+    .await?;
     done()
 }
 
@@ -91,7 +118,9 @@ async fn upgrade(Path(room_id): Path<String>, ask: Ask) -> Reply {
     let body = ask.object()?;
     let arguments = json!({ "new_version": body.get("new_version") });
     let effect = |server: &mut Homeserver, who: &Requester| server.upgrade_room(who, &room_id, &body);
-    let replacement = ask.call("upgrade_room", Some(&room_id), arguments, effect).await?;
+    let replacement = ask
+        .call("upgrade_room", Some(&room_id), arguments, effect)
+        .await?;
     reply(json!({ "replacement_room": replacement }))
 }
 
@@ -126,18 +155,26 @@ async fn members(Path(room_id): Path<String>, ask: Ask) -> Reply {
     let (wanted, unwanted) = (ask.query("membership"), ask.query("not_membership"));
     let arguments = json!({ "membership": wanted, "not_membership": unwanted });
     let effect = |server: &mut Homeserver, who: &Requester| server.members(who, &room_id, wanted, unwanted);
-    let chunk = ask.call("list_members", Some(&room_id), arguments, effect).await?;
+    let chunk = ask
+        .call("list_members", Some(&room_id), arguments, effect)
+        .await?;
     reply(json!({ "chunk": chunk }))
 }
 
 async fn joined_members(Path(room_id): Path<String>, ask: Ask) -> Reply {
     let effect = |server: &mut Homeserver, who: &Requester| server.joined_members(who, &room_id);
-    reply(ask.call("list_joined_members", Some(&room_id), json!({}), effect).await?)
+    reply(
+        ask.call("list_joined_members", Some(&room_id), json!({}), effect)
+            .await?,
+    )
 }
 
 async fn room_state(Path(room_id): Path<String>, ask: Ask) -> Reply {
     let effect = |server: &mut Homeserver, who: &Requester| server.room_state(who, &room_id);
-    reply(json!(ask.call("get_room_state", Some(&room_id), json!({}), effect).await?))
+    reply(json!(
+        ask.call("get_room_state", Some(&room_id), json!({}), effect)
+            .await?
+    ))
 }
 
 async fn get_state(Path((room_id, kind)): Path<(String, String)>, ask: Ask) -> Reply {
@@ -153,7 +190,10 @@ async fn read_state(room_id: &str, kind: &str, key: &str, ask: Ask) -> Reply {
     let arguments = json!({ "event_type": kind, "state_key": key });
     let effect =
         |server: &mut Homeserver, who: &Requester| server.get_state_event(who, room_id, kind, key, whole);
-    reply(ask.call("get_state_event", Some(room_id), arguments, effect).await?)
+    reply(
+        ask.call("get_state_event", Some(room_id), arguments, effect)
+            .await?,
+    )
 }
 
 async fn set_state(Path((room_id, kind)): Path<(String, String)>, ask: Ask) -> Reply {
@@ -171,7 +211,9 @@ async fn write_state(room_id: &str, kind: &str, key: &str, ask: Ask) -> Reply {
     let effect = |server: &mut Homeserver, who: &Requester| {
         server.set_state_event(who, room_id, kind, key, content?, ts)
     };
-    let event_id = ask.call("set_state_event", Some(room_id), arguments, effect).await?;
+    let event_id = ask
+        .call("set_state_event", Some(room_id), arguments, effect)
+        .await?;
     reply(json!({ "event_id": event_id }))
 }
 
@@ -181,7 +223,8 @@ async fn set_typing(Path((room_id, user_id)): Path<(String, String)>, ask: Ask) 
     let timeout = body.get("timeout").and_then(Value::as_u64).unwrap_or(30_000);
     let timeout = typing.then_some(timeout);
     let arguments = json!({ "timeout": timeout });
-    let effect = |server: &mut Homeserver, who: &Requester| server.set_typing(who, &room_id, &user_id, timeout);
+    let effect =
+        |server: &mut Homeserver, who: &Requester| server.set_typing(who, &room_id, &user_id, timeout);
     ask.call("set_typing", Some(&room_id), arguments, effect).await?;
     done()
 }
@@ -193,14 +236,21 @@ async fn send_receipt(Path((room_id, kind, event_id)): Path<(String, String, Str
     let effect = |server: &mut Homeserver, who: &Requester| {
         server.send_receipt(who, &room_id, &kind, &event_id, thread)
     };
-    ask.call("send_receipt", Some(&room_id), arguments, effect).await?;
+    ask.call("send_receipt", Some(&room_id), arguments, effect)
+        .await?;
     done()
 }
 
 async fn read_markers(Path(room_id): Path<String>, ask: Ask) -> Reply {
     let body = ask.object()?;
     let effect = |server: &mut Homeserver, who: &Requester| set_markers(server, who, &room_id, &body);
-    ask.call("read_markers", Some(&room_id), Value::Object(body.clone()), effect).await?;
+    ask.call(
+        "read_markers",
+        Some(&room_id),
+        Value::Object(body.clone()),
+        effect,
+    )
+    .await?;
     done()
 }
 
@@ -227,10 +277,18 @@ async fn hierarchy(Path(room_id): Path<String>, ask: Ask) -> Reply {
     };
     let arguments = json!({ "from": query.from, "limit": query.limit, "max_depth": query.max_depth });
     let effect = |server: &mut Homeserver, who: &Requester| server.hierarchy(who, &room_id, &query);
-    reply(ask.call("list_space_children", Some(&room_id), arguments, effect).await?)
+    reply(
+        ask.call("list_space_children", Some(&room_id), arguments, effect)
+            .await?,
+    )
 }
 
 async fn room_summary(Path(room): Path<String>, ask: Ask) -> Reply {
     let arguments = json!({ "room": room });
-    reply(ask.call("room_summary", about(&room), arguments, |server, who| server.room_summary(who, &room)).await?)
+    reply(
+        ask.call("room_summary", about(&room), arguments, |server, who| {
+            server.room_summary(who, &room)
+        })
+        .await?,
+    )
 }

@@ -23,6 +23,11 @@ impl Homeserver {
         Err(Refusal::bad("This endpoint can only be used with local users"))
     }
 
+    /// `GET /_synapse/admin/v1/username_available`
+    pub fn admin_username_available(&self, localpart: &str) -> Answer<()> {
+        self.check_localpart(localpart)
+    }
+
     /// `GET /_synapse/admin/v2/users/{userId}`
     pub fn admin_user(&self, user_id: &str) -> Answer<Object> {
         if !self.is_local(user_id) {

@@ -12,14 +12,18 @@ use serde_json::{Value, json};
 
 use super::{
     Failure, FakeMatrix, HierarchyQuery, HistoryRequest, Homeserver, Object, ProfileField, Refusal, Request,
-    Requester, Sending, accounts::text, convert, refusal::Answer, run::Begun, sync::SyncQuery,
+    Requester, Sending, SyncCall,
+    accounts::text,
+    bodies::{register_in_stages, registration_body, room_config},
+    convert,
+    refusal::Answer,
 };
 use crate::{
     Download, Event, HierarchyPage, HierarchyRequest, LoginCredentials, LoginFlow, LoginRequest, MatrixApi,
     MatrixError, MatrixErrorKind, Media, MediaConfig, Member, MemberFilter, MessageLikeEventType,
     MessagesPage, MessagesRequest, NewRoom, Profile, ReceiptThread, ReceiptType, Registered, Registration,
     RegistrationKind, Result, Session, StateEventType, SyncFilter, SyncRequest, SyncResponse, Upload,
-    Versions, Visibility, WhoAmI,
+    Versions, WhoAmI,
 };
 
 impl FakeMatrix {
@@ -70,163 +74,6 @@ impl FakeMatrix {
             server.set_profile_field(who, session.user_id.as_str(), field, &value)
         };
         self.call(session, request, effect).await
-    }
-
-    /// Waits until there is news or the time is over.
-    async fn poll(
-        &self,
-        credentials: &super::Credentials,
-        request: &SyncRequest,
-        begun: &Begun,
-    ) -> std::result::Result<Answer<Object>, Failure> {
-        let timeout = request.timeout.unwrap_or_default();
-        let filter = request.filter.clone();
-        let prepare = |server: &mut Homeserver| {
-            let who = server.authenticate(credentials)?;
-            let filter = match &filter {
-                None => Object::new(),
-                Some(SyncFilter::Id(id)) => server.sync_filter(&who, id)?,
-                Some(SyncFilter::Definition(definition)) => {
-                    let definition = serde_json::to_value(definition).unwrap_or_default();
-                    definition.as_object().cloned().unwrap_or_default()
-                }
-            };
-            let query = SyncQuery {
-                since: request.since.clone(),
-                filter,
-                full_state: request.full_state,
-            };
-            Ok((who, query))
-        };
-        match self.apply(prepare) {
-            Ok((who, query)) => self.sync_until(credentials, &who, &query, timeout, begun).await,
-            Err(refusal) => Ok(Err(refusal)),
-        }
-    }
-
-    /// The long poll, on the level of JSON.
-    pub(super) async fn sync_until(
-        &self,
-        credentials: &super::Credentials,
-        who: &Requester,
-        query: &SyncQuery,
-        timeout: Duration,
-        begun: &Begun,
-    ) -> std::result::Result<Answer<Object>, Failure> {
-        let deadline = tokio::time::Instant::now() + timeout;
-        let mut news = self.shared.news.subscribe();
-        loop {
-            news.borrow_and_update();
-            if self.was_cut(begun) {
-                return Err(Failure::of_kind(MatrixErrorKind::Interrupted, None));
-            }
-            let answer =
-                self.apply(|server| (server.sync(who, query), server.authenticate(credentials).is_ok()));
-            let (answer, has_news) = match answer {
-                (Ok((answer, has_news)), logged_in) => (answer, has_news || !logged_in),
-                (Err(refusal), _) => return Ok(Err(refusal)),
-            };
-            let late = tokio::time::Instant::now() >= deadline;
-            if has_news || late || query.since.is_none() || query.full_state {
-                return Ok(Ok(answer));
-            }
-            // Waking up in vain is as good as not waking up: the deadline stays.
-            let _ = tokio::time::timeout_at(deadline, news.changed()).await;
-        }
-    }
-
-    /// `POST /createRoom` in its two halves, between which others may do something.
-    ///
-    /// # Errors
-    /// The server's refusal, or what the fault plan has for this call.
-    pub async fn create_room_as(
-        &self,
-        credentials: &super::Credentials,
-        config: Object,
-    ) -> std::result::Result<String, Failure> {
-        let request = Request::new("create_room", Value::Object(config.clone())).by(credentials.clone());
-        let begun = self.begin(request).await?;
-        let plan = self.apply(|server| {
-            let who = server.authenticate(credentials)?;
-            Ok((server.plan_room(&who, config)?, who))
-        });
-        let answer = match plan {
-            Ok((plan, who)) => {
-                tokio::task::yield_now().await;
-                self.apply(|server| server.make_room(&who, plan))
-            }
-            Err(refusal) => Err(refusal),
-        };
-        self.end(begun, true, answer).await
-    }
-
-    /// `GET /sync` with its waiting.
-    ///
-    /// # Errors
-    /// The server's refusal, or what the fault plan has for this call.
-    pub async fn sync_as(
-        &self,
-        credentials: &super::Credentials,
-        request: &SyncRequest,
-    ) -> std::result::Result<Object, Failure> {
-        let arguments = json!({
-            "since": request.since,
-            "timeout_ms": request.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
-        });
-        let begun = self
-            .begin(Request::new("sync", arguments).by(credentials.clone()))
-            .await?;
-        let answer = self.poll(credentials, request, &begun).await?;
-        self.end(begun, false, answer).await
-    }
-
-    /// `GET /directory/room/{roomAlias}`, which asks an application service if the alias is in its namespace and does
-    /// not exist.
-    ///
-    /// # Errors
-    /// The server's refusal, or what the fault plan has for this call.
-    pub async fn resolve_alias_as(
-        &self,
-        credentials: &super::Credentials,
-        alias: &str,
-    ) -> std::result::Result<String, Failure> {
-        let request = Request::new("resolve_alias", json!({ "alias": alias })).by(credentials.clone());
-        let begun = self.begin(request).await?;
-        let authenticate = |server: &mut Homeserver| match &credentials.token {
-            Some(_) => server.authenticate(credentials).map(|_| ()),
-            None => Ok(()),
-        };
-        let resolve = |server: &mut Homeserver| {
-            authenticate(server)?;
-            server.resolve_alias(alias)
-        };
-        let mut answer = self.apply(resolve);
-        if answer.as_ref().is_err_and(|refusal| refusal.status == 404) && self.ask_for_alias(alias).await {
-            answer = self.apply(resolve);
-        }
-        self.end(begun, false, answer).await
-    }
-
-    /// `POST /appservice/{appserviceId}/ping`
-    ///
-    /// # Errors
-    /// The server's refusal, or what the fault plan has for this call.
-    pub async fn ping_as(
-        &self,
-        credentials: &super::Credentials,
-        id: &str,
-        transaction_id: Option<&str>,
-    ) -> std::result::Result<Duration, Failure> {
-        let arguments = json!({ "appservice_id": id, "transaction_id": transaction_id });
-        let request = Request::new("ping_appservice", arguments).by(credentials.clone());
-        let begun = self.begin(request).await?;
-        let who = self.apply(|server| server.authenticate(credentials));
-        let answer = match who {
-            Ok(who) => self.ping(&who, id, transaction_id).await,
-            Err(refusal) => Err(refusal),
-        };
-        // The application service's failure says nothing about the homeserver having done anything.
-        self.end(begun, false, answer).await
     }
 }
 
@@ -712,10 +559,17 @@ impl MatrixApi for FakeMatrix {
     }
 
     async fn sync(&self, session: &Session, request: &SyncRequest) -> Result<SyncResponse> {
-        let answer = named(
-            "sync",
-            self.sync_as(&convert::credentials(session), request).await,
-        )?;
+        let filter = request.filter.as_ref().map(|filter| match filter {
+            SyncFilter::Id(id) => id.clone(),
+            SyncFilter::Definition(definition) => json!(definition).to_string(),
+        });
+        let call = SyncCall {
+            since: request.since.clone(),
+            timeout: request.timeout.unwrap_or_default(),
+            filter,
+            full_state: request.full_state,
+        };
+        let answer = named("sync", self.sync_as(&convert::credentials(session), &call).await)?;
         convert::sync(&answer).map_err(|error| error.with_call("sync"))
     }
 
@@ -777,113 +631,4 @@ impl MatrixApi for FakeMatrix {
             .await;
         named("ping_appservice", result)
     }
-}
-
-fn registration_body(registration: &Registration) -> (Object, super::Credentials) {
-    let mut body = Object::new();
-    let mut credentials = super::Credentials::default();
-    if let Some(localpart) = &registration.localpart {
-        body.insert("username".to_owned(), json!(localpart));
-    }
-    if let Some(password) = &registration.password {
-        body.insert("password".to_owned(), json!(password.expose_secret()));
-    }
-    if let Some(device_id) = &registration.device_id {
-        body.insert("device_id".to_owned(), json!(device_id));
-    }
-    if let Some(name) = &registration.initial_device_display_name {
-        body.insert("initial_device_display_name".to_owned(), json!(name));
-    }
-    if registration.inhibit_login {
-        body.insert("inhibit_login".to_owned(), json!(true));
-    }
-    if let RegistrationKind::Appservice(token) = &registration.kind {
-        body.insert("type".to_owned(), json!("m.login.application_service"));
-        credentials.token = Some(token.expose_secret().to_owned());
-    }
-    (body, credentials)
-}
-
-/// Does the stages that the server asks for and that this kind of registration has an answer to.
-fn register_in_stages(
-    server: &mut Homeserver,
-    registration: &Registration,
-    credentials: &super::Credentials,
-    mut body: Object,
-) -> Answer<Object> {
-    let mut stages = match &registration.kind {
-        RegistrationKind::Appservice(_) => return server.register(credentials, &body),
-        RegistrationKind::Dummy => vec![json!({ "type": "m.login.dummy" })],
-        RegistrationKind::Token(token) => vec![
-            json!({ "type": "m.login.dummy" }),
-            json!({ "type": "m.login.registration_token", "token": token.expose_secret() }),
-        ],
-    };
-    let mut answer = server.register(credentials, &body);
-    while let Err(refusal) = &answer {
-        let asked = refusal.status == 401 && refusal.body.contains_key("flows");
-        let failed = refusal.body.contains_key("errcode");
-        let session = refusal.body.get("session").cloned();
-        let next = stages.pop().filter(|_| asked && !failed);
-        let Some(mut stage) = next else { return answer };
-        stage["session"] = session.unwrap_or_default();
-        body.insert("auth".to_owned(), stage);
-        answer = server.register(credentials, &body);
-    }
-    answer
-}
-
-/// The body of `POST /createRoom`.
-fn room_config(room: &NewRoom) -> Object {
-    let mut config = Object::new();
-    let mut set = |key: &str, value: Value| config.insert(key.to_owned(), value);
-    let mut creation = room.creation_content.clone();
-    if let Some(room_type) = &room.room_type {
-        creation.insert("type".to_owned(), json!(room_type));
-    }
-    if let Some(federate) = room.federate {
-        creation.insert("m.federate".to_owned(), json!(federate));
-    }
-    if !creation.is_empty() {
-        set("creation_content", Value::Object(creation));
-    }
-    let texts = [
-        ("name", &room.name),
-        ("topic", &room.topic),
-        ("room_alias_name", &room.alias_localpart),
-    ];
-    for (key, value) in texts {
-        if let Some(value) = value {
-            set(key, json!(value));
-        }
-    }
-    if !room.invite.is_empty() {
-        set("invite", json!(room.invite));
-    }
-    if let Some(preset) = &room.preset {
-        set("preset", json!(preset));
-    }
-    if let Some(version) = &room.room_version {
-        set("room_version", json!(version));
-    }
-    if !room.initial_state.is_empty() {
-        let state = room.initial_state.iter().map(|event| {
-            json!({
-                "type": event.event_type.to_string(),
-                "state_key": event.state_key,
-                "content": event.content,
-            })
-        });
-        set("initial_state", state.collect());
-    }
-    if let Some(levels) = &room.power_level_overrides {
-        set("power_level_content_override", Value::Object(levels.clone()));
-    }
-    if room.visibility != Visibility::Private {
-        set("visibility", json!(room.visibility));
-    }
-    if room.is_direct {
-        set("is_direct", json!(true));
-    }
-    config
 }

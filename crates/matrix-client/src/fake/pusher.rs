@@ -160,6 +160,32 @@ impl FakeMatrix {
         lock(&self.shared.pushers.attached).remove(id);
     }
 
+    /// Whether an application service of this id is registered.
+    pub fn has_appservice(&self, id: &str) -> bool {
+        self.server()
+            .appservices
+            .iter()
+            .any(|appservice| appservice.id == id)
+    }
+
+    /// Registers an application service with a server that is there already.
+    ///
+    /// # Panics
+    /// When a namespace is not a regular expression, or the id or a token is taken.
+    pub fn register_appservice(&self, registration: &ruma::api::appservice::Registration) {
+        let mut server = self.server();
+        let new = super::appservice::Appservice::new(registration, &server.settings.server_name);
+        let taken =
+            |other: &super::appservice::Appservice| other.id == new.id || other.as_token == new.as_token;
+        assert!(
+            !server.appservices.iter().any(taken),
+            "the application service `{}` is there already",
+            new.id
+        );
+        server.appservices.push(new);
+        server.settings.appservices.push(registration.clone());
+    }
+
     /// How many events an application service has not got yet.
     pub fn backlog(&self, id: &str) -> usize {
         self.server().backlog(id)

@@ -14,15 +14,25 @@ use super::{
     rooms::{Room, StoredEvent},
 };
 
-/// A `GET /sync`, without the waiting.
+/// A `GET /sync`.
 #[derive(Clone, Debug, Default)]
-pub struct SyncQuery {
+pub struct SyncCall {
     /// `next_batch` of an earlier answer.
     pub since: Option<String>,
-    /// The filter itself.
-    pub filter: Object,
+    /// How long to wait for news.
+    pub timeout: std::time::Duration,
+    /// A filter as JSON, or the id of a saved one.
+    pub filter: Option<String>,
     /// All state, even what is known.
     pub full_state: bool,
+}
+
+/// The same without the waiting.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SyncQuery {
+    pub(super) since: Option<String>,
+    pub(super) filter: Object,
+    pub(super) full_state: bool,
 }
 
 /// The parts of a filter that concern rooms.
@@ -64,7 +74,7 @@ struct Span<'a> {
 
 impl Homeserver {
     /// `GET /sync` as of now, and whether there is anything in it.
-    pub fn sync(&self, who: &Requester, query: &SyncQuery) -> Answer<(Object, bool)> {
+    pub(super) fn sync(&self, who: &Requester, query: &SyncQuery) -> Answer<(Object, bool)> {
         if who.is_sender {
             // Synapse's storage does not know how to sync for a sender.
             return Err(Refusal::new(500, "M_UNKNOWN", "Internal server error"));
