@@ -286,10 +286,6 @@ impl FakeLetta {
     ///
     /// # Panics
     /// When the id is malformed and the server is not [`lenient`](Self::lenient).
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "`add_agent(\"agent-001\", …)` reads better than a reference"
-    )]
     pub fn add_agent(&self, id: impl Into<AgentId>, name: impl Into<String>) -> AgentId {
         self.add(AgentSeed::new(id, name))
     }

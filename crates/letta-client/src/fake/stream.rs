@@ -39,7 +39,7 @@ pub(super) struct Reader {
 
 /// What a reader finds.
 enum Look {
-    Event(StreamEvent),
+    Event(Box<StreamEvent>),
     Nothing,
     End,
     Broken,
@@ -92,7 +92,7 @@ impl Reader {
                 Look::Event(event) => {
                     self.next += 1;
                     self.last_data = Instant::now();
-                    return Some(Ok(event));
+                    return Some(Ok(*event));
                 }
                 Look::End => {
                     self.finished = true;
@@ -136,7 +136,7 @@ impl Reader {
             return Look::Nothing;
         }
         match run.log.get(self.next) {
-            Some(event) => Look::Event(event.clone()),
+            Some(event) => Look::Event(Box::new(event.clone())),
             None if run.closed => Look::End,
             None => Look::Nothing,
         }

@@ -183,8 +183,10 @@ async fn deciding_twice_makes_the_agent_answer_a_message_of_the_server() {
 
 #[tokio::test(start_paused = true)]
 async fn a_long_conversation_is_shortened_and_goes_on() {
-    let mut config = LlmConfig::default();
-    config.models = vec![LlmModel::new("fake-model").with_context_window(1200)];
+    let config = LlmConfig {
+        models: vec![LlmModel::new("fake-model").with_context_window(1200)],
+        ..LlmConfig::default()
+    };
     let letta = FakeLetta::new().lenient().with_llm(config);
     letta.add_agent("agent-001", "Agent Alpha");
     let mut alerts = 0;
