@@ -178,10 +178,10 @@ pub(super) async fn an_approved_call_runs(subject: &Subject) -> CaseResult {
         let events = events(decide(subject, &agent, decision, tokens).await?).await?;
         let (status, output) = output(&events)?;
         assert_eq!(status, ToolStatus::Success, "{output}");
-        assert_eq!(
-            text_of(&events),
-            format!("tool {} returned: {output}", subject.tool().0)
-        );
+        assert_ne!(output, "");
+        let said = text_of(&events);
+        let expected = format!("tool {} returned: ", subject.tool().0);
+        assert!(said.starts_with(&expected), "{said}");
         assert_eq!(pending(subject, &agent).await?, None);
     }
     Ok(())
