@@ -157,7 +157,10 @@ pub trait LettaApi: Send + Sync + std::fmt::Debug {
 
     /// Joins a stream again behind the event that carried `token`, while the turn runs or after it ended.
     ///
-    /// Yields exactly the events that followed, or [`Gap`](crate::TurnEventKind::Gap) first when some are lost.
+    /// Yields exactly the events that followed, or [`Gap`](crate::TurnEventKind::Gap) first when some are lost. Of a
+    /// run that a server lost in a crash it may yield nothing but [`Alive`](crate::TurnEventKind::Alive), for as long
+    /// as the server believes that it runs.
+    ///
     /// `POST /v1/runs/{id}/stream`.
     ///
     /// # Errors

@@ -72,7 +72,8 @@ pub struct TurnOptions {
     /// Stream the answer in pieces as the model writes it, instead of whole messages.
     pub tokens: bool,
     /// Ask the server to keep the events for [`resume`](crate::LettaApi::resume). A server that cannot runs the
-    /// turn without: its events then carry no [`ResumeToken`].
+    /// turn without: its events then carry no [`ResumeToken`] (and among the agent's runs there may be a failed one
+    /// for the attempt).
     pub resumable: bool,
     /// End the turn after this many steps of the model.
     pub max_steps: Option<u32>,

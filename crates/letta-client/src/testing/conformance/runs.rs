@@ -60,9 +60,14 @@ pub(super) async fn a_failed_run_says_why(subject: &Subject) -> CaseResult {
 
 pub(super) async fn runs_are_listed_newest_first(subject: &Subject) -> CaseResult {
     let agent = subject.agent().await?;
+    // A server that keeps no events notes a failed run for each attempt to have some kept.
+    let options = TurnOptions {
+        resumable: false,
+        ..TurnOptions::default()
+    };
     let mut made = Vec::new();
     for text in ["one", "two", "three"] {
-        made.extend(subject.say(&agent, text).await?.run);
+        made.extend(subject.start(&agent, text, &options).await?.outcome().await?.run);
     }
     made.reverse();
     let ids = |runs: Vec<Run>| runs.into_iter().map(|run| run.id).collect::<Vec<_>>();
