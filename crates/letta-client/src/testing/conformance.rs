@@ -24,9 +24,9 @@ type Case = for<'a> fn(&'a Subject) -> BoxFuture<'a, CaseResult>;
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __letta_cases {
-    ($apply:ident $(, $argument:expr)?) => {
+    ($apply:ident $(, $argument:tt)*) => {
         $crate::$apply! {
-            $($argument,)?
+            $($argument,)*
             agents: [
                 the_server_says_how_it_is,
                 a_new_agent_is_found_again,
@@ -145,22 +145,30 @@ crate::__letta_cases!(__letta_case_table);
 
 /// Runs the conformance suite on what a factory makes: `async fn() -> Result<Subject, Skip>`, called once per case.
 ///
-/// Put each subject into a module of its own: the tests are named after the cases.
+/// Put each subject into a module of its own: the tests are named after the cases. With `, paused` behind the factory
+/// the cases run on paused tokio time (which needs tokio's `test-util`): for fakes only, never where a socket is.
 #[macro_export]
 macro_rules! letta_conformance {
-    ($factory:expr) => {
-        $crate::__letta_cases!(__letta_case_tests, $factory);
+    ($factory:ident) => {
+        $crate::__letta_cases!(__letta_case_tests, $factory, (::tokio::test));
+    };
+    ($factory:ident, paused) => {
+        $crate::__letta_cases!(
+            __letta_case_tests,
+            $factory,
+            (::tokio::test(start_paused = true))
+        );
     };
 }
 
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __letta_case_tests {
-    ($factory:expr, $($group:ident: [$($case:ident,)*],)*) => {
+    ($factory:ident, ($attribute:meta), $($group:ident: [$($case:ident,)*],)*) => {
         $(mod $group {
             use super::*;
 
-            $(#[::tokio::test]
+            $(#[$attribute]
             async fn $case() -> ::std::result::Result<(), $crate::testing::CaseError> {
                 $crate::testing::conformance::run(stringify!($case), $factory).await
             })*
