@@ -18,6 +18,7 @@ mod client;
 mod convert;
 mod register;
 mod reply;
+mod request;
 mod retry;
 mod transport;
 

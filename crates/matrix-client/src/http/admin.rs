@@ -276,9 +276,7 @@ fn decode<T: DeserializeOwned>(reply: &Reply) -> Result<T> {
             let kind = MatrixErrorKind::Decode {
                 path: error.path().to_string(),
             };
-            MatrixError::new(kind, error.inner().to_string())
-                .with_status(reply.status)
-                .with_source(error.into_inner())
+            MatrixError::new(kind, error.inner().to_string()).with_status(reply.status)
         },
     )
 }

@@ -35,7 +35,7 @@ impl HttpMatrix {
                 return Err(call.error(error));
             }
             let info: UiaaInfo =
-                serde_json::from_slice(&reply.body).map_err(|source| not_understood(&call, source))?;
+                serde_json::from_slice(&reply.body).map_err(|error| not_understood(&call, &error))?;
             let stage = next_stage(&info, &registration.kind).ok_or_else(|| call.error(error))?;
             request.auth = Some(auth_data(stage, &registration.kind, info.session.clone()));
         }
@@ -103,15 +103,12 @@ fn auth_data(stage: AuthType, kind: &RegistrationKind, session: Option<String>) 
     }
 }
 
-fn not_understood(call: &Call, source: serde_json::Error) -> MatrixError {
+/// serde's words name what is wrong; as a source they would only be repeated.
+fn not_understood(call: &Call, error: &serde_json::Error) -> MatrixError {
     let kind = MatrixErrorKind::Decode {
         path: "flows".to_owned(),
     };
-    call.error(
-        MatrixError::new(kind, source.to_string())
-            .with_status(401)
-            .with_source(source),
-    )
+    call.error(MatrixError::new(kind, error.to_string()).with_status(401))
 }
 
 #[cfg(test)]

@@ -103,12 +103,13 @@ impl Reply {
         *response.status_mut() = http::StatusCode::from_u16(self.status).unwrap_or_default();
         *response.headers_mut() = self.headers.clone();
         R::try_from_http_response(response).map_err(|error| match error {
-            FromHttpResponseError::Deserialization(error) => self.not_understood(error),
+            FromHttpResponseError::Deserialization(error) => self.not_understood(&error),
             _ => self.to_error(),
         })
     }
 
-    fn not_understood(&self, error: DeserializationError) -> MatrixError {
+    /// The decoder's words become the message; as a source they would only be repeated.
+    fn not_understood(&self, error: &DeserializationError) -> MatrixError {
         let claims_json = self
             .content_type()
             .is_none_or(|content_type| content_type.contains("json"));
@@ -121,10 +122,8 @@ impl Reply {
             Some(syntax) => format!("not JSON at line {} column {}", syntax.line(), syntax.column()),
             None => error.to_string(),
         };
-        let path = field_of(&error).unwrap_or_default();
-        MatrixError::new(MatrixErrorKind::Decode { path }, message)
-            .with_status(self.status)
-            .with_source(error)
+        let path = field_of(error).unwrap_or_default();
+        MatrixError::new(MatrixErrorKind::Decode { path }, message).with_status(self.status)
     }
 }
 
@@ -183,14 +182,20 @@ fn why_no_connection(error: &reqwest::Error) -> &'static str {
     }
     let mut cause = error.source();
     while let Some(source) = cause {
-        match source.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+        let io = source.downcast_ref::<std::io::Error>();
+        match io.map(std::io::Error::kind) {
             Some(ErrorKind::ConnectionRefused) => return "the connection is refused",
             Some(ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) => {
                 return "the host is unreachable";
             }
             Some(ErrorKind::InvalidData) => return TLS_FAILED,
-            _ => cause = source.source(),
+            _ => {}
         }
+        // An I/O error passes over what it wraps when asked for its source.
+        cause = match io.and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => source.source(),
+        };
     }
     "it could not be made"
 }

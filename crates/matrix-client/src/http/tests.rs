@@ -11,120 +11,17 @@ use ruma::{
     owned_device_id, owned_room_id, owned_user_id, room_alias_id, room_id, user_id,
 };
 use serde_json::json;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
-};
+use tokio::{io::AsyncWriteExt, net::TcpListener};
 
-use super::{HttpMatrix, HttpMatrixBuilder, RetryPolicy};
+use super::{HttpMatrix, RetryPolicy};
 use crate::{
     Appservice, Download, LoginRequest, MatrixApi, MatrixError, MatrixErrorKind, NewRoom, Registration,
     Session, SyncRequest,
 };
 
-/// What the server does with a request.
-#[derive(Clone, Debug)]
-enum Answer {
-    /// Writes this and closes the connection.
-    Raw(Vec<u8>),
-    /// Reads the request and closes the connection without a word.
-    Cut,
-    /// Reads the request and never answers.
-    Silence,
-}
+mod scripted;
 
-fn answer(status: u16, headers: &str, body: &str) -> Answer {
-    let head = format!(
-        "HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n",
-        body.len()
-    );
-    Answer::Raw([head.as_bytes(), body.as_bytes()].concat())
-}
-
-fn json_answer(status: u16, body: &serde_json::Value) -> Answer {
-    answer(status, "content-type: application/json\r\n", &body.to_string())
-}
-
-struct Server {
-    url: String,
-    seen: Arc<Mutex<Vec<String>>>,
-    task: JoinHandle<()>,
-}
-
-impl Server {
-    /// Gives each request the next answer, and the last one to all that follow.
-    async fn start(answers: Vec<Answer>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let task = tokio::spawn(serve(listener, answers, Arc::clone(&seen)));
-        Self { url, seen, task }
-    }
-
-    fn builder(&self) -> HttpMatrixBuilder {
-        HttpMatrix::builder(self.url.parse().expect("a URL")).retry(
-            RetryPolicy::default()
-                .max_tries(3)
-                .first_pause(Duration::from_millis(1)),
-        )
-    }
-
-    fn client(&self) -> HttpMatrix {
-        self.builder().build().expect("a client")
-    }
-
-    /// The request lines so far.
-    fn lines(&self) -> Vec<String> {
-        let seen = self.seen.lock().expect("no panic");
-        seen.iter()
-            .map(|request| request.lines().next().unwrap_or_default().to_owned())
-            .collect()
-    }
-
-    fn requests(&self) -> Vec<String> {
-        self.seen.lock().expect("no panic").clone()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn serve(listener: TcpListener, answers: Vec<Answer>, seen: Arc<Mutex<Vec<String>>>) {
-    let mut silent = Vec::new();
-    for index in 0.. {
-        let (mut stream, _) = listener.accept().await.expect("a connection");
-        let request = read_request(&mut stream).await;
-        seen.lock().expect("no panic").push(request);
-        match answers.get(index).or(answers.last()).expect("an answer") {
-            // The client may stop reading on purpose.
-            Answer::Raw(bytes) => drop(stream.write_all(bytes).await),
-            Answer::Cut => {}
-            Answer::Silence => silent.push(stream),
-        }
-    }
-}
-
-async fn read_request(stream: &mut TcpStream) -> String {
-    let mut bytes = Vec::new();
-    loop {
-        let text = String::from_utf8_lossy(&bytes);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: "));
-            if body.len() >= length.map_or(0, |length| length.parse().expect("a length")) {
-                return text.into_owned();
-            }
-        }
-        if stream.read_buf(&mut bytes).await.expect("a request") == 0 {
-            return String::from_utf8_lossy(&bytes).into_owned();
-        }
-    }
-}
+use scripted::{Answer, Server, answer, json_answer};
 
 fn session() -> Session {
     Session::with_access_token(owned_user_id!("@admin:matrix.test"), "token-for-tests".into())
@@ -381,6 +278,30 @@ async fn nobody_listening_is_no_connection_and_every_try_counts() {
     );
     assert!(error.is_retryable() && !error.may_have_applied());
     assert_eq!(client.requests(), 3);
+}
+
+#[tokio::test]
+async fn a_server_without_encryption_is_no_secure_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("https://{}", listener.local_addr().expect("an address"));
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        stream
+            .write_all(b"HTTP/1.1 400 x\r\n\r\n")
+            .await
+            .expect("an answer");
+        stream
+    });
+    let client = HttpMatrix::builder(url.parse().expect("a URL")).retry(RetryPolicy::none());
+    let error = client
+        .build()
+        .expect("a client")
+        .create_room(&session(), &NewRoom::room())
+        .await;
+    let error = error.expect_err("an error");
+    assert_kind(&error, |kind| *kind == MatrixErrorKind::Tls);
+    assert!(!error.is_retryable() && !error.may_have_applied(), "{error:?}");
+    server.await.expect("no panic");
 }
 
 #[tokio::test]

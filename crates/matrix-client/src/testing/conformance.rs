@@ -66,7 +66,7 @@ mod sync;
 
 #[cfg(feature = "http")]
 pub use subject::real_server;
-pub use subject::{Facts, Subject};
+pub use subject::{Facts, OpenTo, Subject};
 
 /// Why a case did not pass.
 #[derive(Clone, Debug)]
@@ -126,6 +126,8 @@ macro_rules! __matrix_conformance_cases {
                 a_name_that_exists_is_in_use,
                 the_server_may_lower_case_a_name,
                 the_server_chooses_a_name_when_none_is_wanted,
+                a_registration_token_lets_in_and_is_checked,
+                closed_registration_is_forbidden,
                 availability_tells_free_taken_reserved_and_impossible_names,
                 a_display_name_is_the_localpart_until_it_is_set,
                 a_display_name_can_be_set_changed_and_removed,

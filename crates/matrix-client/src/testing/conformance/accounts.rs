@@ -1,15 +1,15 @@
 use ruma::{DeviceId, mxc_uri};
 
 use super::{
-    CaseResult, Failure, MatrixErrorKind as Kind, Subject, ensure, eventually, failed, refused, same, some,
+    CaseResult, Failure, MatrixErrorKind as Kind, OpenTo, Subject, ensure, eventually, failed, refused, same,
+    some,
 };
 use crate::{MatrixApiExt, Profile, Registration, Session};
 
 fn open_registration(t: &Subject) -> CaseResult {
-    if t.facts().open_registration {
-        Ok(())
-    } else {
-        Err(Failure::skipped("registration is closed"))
+    match t.facts().registration {
+        OpenTo::Anybody => Ok(()),
+        _ => Err(Failure::skipped("a server with open registration")),
     }
 }
 
@@ -82,6 +82,58 @@ pub(super) async fn availability_tells_free_taken_reserved_and_impossible_names(
     if let Ok(reserved) = t.agent_localpart() {
         let reserved = t.api().is_username_available(&reserved).await;
         refused(reserved, &Kind::Exclusive, 400, "M_EXCLUSIVE")?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_registration_token_lets_in_and_is_checked(t: &Subject) -> CaseResult {
+    let OpenTo::Token(token) = &t.facts().registration else {
+        return Err(Failure::skipped("a server that asks for a registration token"));
+    };
+    let name = t.unique("new");
+    let without = failed(t.api().register(&Registration::dummy(&name, t.password())).await)?;
+    same(without.status(), Some(401))?;
+    let Kind::InteractiveAuthRequired { flows } = without.kind() else {
+        return super::fail(format!("{without:?}"));
+    };
+    let asked = flows
+        .iter()
+        .flatten()
+        .any(|stage| stage == "m.login.registration_token");
+    ensure(asked, || format!("{flows:?}"))?;
+    let wrong = Registration::with_token(&name, t.password(), "not-the-token".into());
+    refused(
+        t.api().register(&wrong).await,
+        &Kind::Forbidden,
+        401,
+        "M_UNAUTHORIZED",
+    )?;
+    let right = Registration::with_token(&name, t.password(), token.clone());
+    let registered = t.api().register(&right).await?;
+    same(&registered.user_id, &t.user_id(&name)?)?;
+    let session = some(registered.session, "session")?;
+    same(t.api().whoami(&session).await?.user_id, registered.user_id)?;
+    refused(
+        t.api().register(&right).await,
+        &Kind::UserInUse,
+        400,
+        "M_USER_IN_USE",
+    )
+    .map(|_| ())
+}
+
+pub(super) async fn closed_registration_is_forbidden(t: &Subject) -> CaseResult {
+    let OpenTo::Nobody = t.facts().registration else {
+        return Err(Failure::skipped("a server with closed registration"));
+    };
+    let name = t.unique("new");
+    let register = t.api().register(&Registration::dummy(&name, t.password())).await;
+    refused(register, &Kind::Forbidden, 403, "M_FORBIDDEN")?;
+    let available = t.api().is_username_available(&name).await;
+    refused(available, &Kind::Forbidden, 403, "M_FORBIDDEN")?;
+    // An application service registers its users all the same.
+    if t.appservice().is_ok() {
+        t.agent().await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use ruma::DeviceId;
 
-use super::{CaseResult, MatrixErrorKind as Kind, Subject, ensure, failed, refused, same, some};
+use super::{CaseResult, MatrixErrorKind as Kind, OpenTo, Subject, ensure, failed, refused, same, some};
 use crate::{Appservice, LoginRequest, MatrixApiExt, Registration, SyncRequest, content::Message};
 
 pub(super) async fn an_appservice_registers_users_of_its_namespace(t: &Subject) -> CaseResult {
@@ -33,9 +33,9 @@ pub(super) async fn an_appservice_cannot_register_outside_its_namespace(t: &Subj
 
 pub(super) async fn nobody_else_can_register_in_the_namespace(t: &Subject) -> CaseResult {
     let name = t.agent_localpart()?;
-    if !t.facts().open_registration {
+    let OpenTo::Anybody = t.facts().registration else {
         return Err(super::Failure::skipped("registration is closed"));
-    }
+    };
     let registration = Registration::dummy(name, t.password());
     refused(
         t.api().register(&registration).await,

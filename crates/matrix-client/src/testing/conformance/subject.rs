@@ -33,8 +33,8 @@ impl<T: Any + Send + Sync + std::fmt::Debug> Guard for T {}
 pub struct Facts {
     /// The server's name.
     pub server_name: OwnedServerName,
-    /// Whether anybody may register.
-    pub open_registration: bool,
+    /// Who may register.
+    pub registration: OpenTo,
     /// What the localparts of the application service's users begin with; nobody else may have such names.
     pub user_prefix: String,
     /// The same for aliases. `None`: it has none.
@@ -43,12 +43,23 @@ pub struct Facts {
     pub default_room_version: RoomVersionId,
 }
 
+/// Who may register at a server, other than application services.
+#[derive(Clone, Debug)]
+pub enum OpenTo {
+    /// Anybody.
+    Anybody,
+    /// Whoever has this registration token.
+    Token(SecretString),
+    /// Nobody.
+    Nobody,
+}
+
 impl Facts {
     /// A server of this name, with everything else as this workspace's test servers have it.
     pub fn new(server_name: OwnedServerName) -> Self {
         Self {
             server_name,
-            open_registration: true,
+            registration: OpenTo::Anybody,
             user_prefix: "agent_".to_owned(),
             alias_prefix: Some("agent_".to_owned()),
             default_room_version: RoomVersionId::V12,
@@ -137,12 +148,13 @@ impl Subject {
         let registered = if let Some((admin, secret)) = &self.admin {
             let registration = SharedSecretRegistration::new(localpart, self.password());
             admin.register_with_shared_secret(secret, &registration).await?
-        } else if self.facts.open_registration {
-            self.api
-                .register(&Registration::dummy(localpart, self.password()))
-                .await?
         } else {
-            return Err(Failure::skipped("no way to make an ordinary user"));
+            let registration = match &self.facts.registration {
+                OpenTo::Anybody => Registration::dummy(localpart, self.password()),
+                OpenTo::Token(token) => Registration::with_token(localpart, self.password(), token.clone()),
+                OpenTo::Nobody => return Err(Failure::skipped("a way to make an ordinary user")),
+            };
+            self.api.register(&registration).await?
         };
         super::some(registered.session, "session")
     }
