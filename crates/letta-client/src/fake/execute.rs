@@ -84,7 +84,8 @@ impl FakeLetta {
 
 impl State {
     /// What was said to and by the agent that contains the text, newest first, printed as Python prints it.
-    fn search(&self, agent: &AgentId, arguments: &Value) -> String {
+    fn search(&mut self, agent: &AgentId, arguments: &Value) -> String {
+        let now = self.clock.now();
         let query = text_of(arguments, "query").to_lowercase();
         let limit = arguments
             .get("limit")
@@ -100,8 +101,10 @@ impl State {
             .take(usize::try_from(limit).unwrap_or(usize::MAX))
             .map(|(message, role, text)| {
                 format!(
-                    "{{'timestamp': '{}', 'role': '{role}', 'content': {}}}",
-                    message.date,
+                    "{{'timestamp': '{}', 'time_ago': '{}s ago', 'role': '{role}', 'relevance': {{'search_mode': \
+                     'sql'}}, 'content': {}}}",
+                    super::part_json::date(message.date),
+                    now.duration_since(message.date).as_secs(),
                     python_string(&text)
                 )
             })

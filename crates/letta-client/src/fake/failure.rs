@@ -189,26 +189,35 @@ const SYSTEM_PROMPT: &str = "Compaction failed because the system prompt is too 
 /// The provider's error as its Python library prints it.
 fn provider_says(failure: &LlmFailure) -> String {
     let status = failure.http_status().unwrap_or_default();
-    let body = match failure {
-        LlmFailure::ContextLengthExceeded { .. } => format!(
-            "{{'error': {{'message': \"{}\", 'type': 'invalid_request_error', 'param': 'messages', 'code': \
-             'context_length_exceeded'}}}}",
-            failure.message()
+    let message = failure.message();
+    let (message, kind, param, code) = match failure {
+        LlmFailure::ContextLengthExceeded { .. } => (
+            // The message has an apostrophe: Python takes the other quotes.
+            format!("\"{message}\""),
+            "invalid_request_error",
+            "'messages'",
+            "'context_length_exceeded'",
         ),
-        LlmFailure::Status { kind, .. } => format!(
-            "{{'error': {{'message': '{}', 'type': '{}', 'code': None}}}}",
-            failure.message(),
-            type_name(*kind)
-        ),
-        LlmFailure::NotJson { .. } | LlmFailure::Disconnect => String::new(),
+        LlmFailure::Status { kind, .. } => {
+            let (name, code) = names(*kind);
+            (format!("'{message}'"), name, "None", code)
+        }
+        LlmFailure::NotJson { .. } | LlmFailure::Disconnect => return String::new(),
     };
-    format!("Error code: {status} - {body}")
+    format!(
+        "Error code: {status} - {{'error': {{'message': {message}, 'type': '{kind}', 'param': {param}, 'code': {code}}}}}"
+    )
 }
 
-fn type_name(kind: ProviderErrorKind) -> String {
-    match serde_json::to_value(kind) {
-        Ok(Value::String(name)) => name,
-        _ => "fake_error".to_owned(),
+/// What OpenAI calls this kind of error: its `type` and, as Python prints it, its `code`.
+fn names(kind: ProviderErrorKind) -> (&'static str, &'static str) {
+    match kind {
+        ProviderErrorKind::Server | ProviderErrorKind::Overloaded => ("server_error", "None"),
+        ProviderErrorKind::RateLimited => ("rate_limit_error", "'rate_limit_exceeded'"),
+        ProviderErrorKind::InsufficientCredits => ("insufficient_quota", "'insufficient_quota'"),
+        ProviderErrorKind::Authentication => ("invalid_request_error", "'invalid_api_key'"),
+        ProviderErrorKind::NotFound => ("invalid_request_error", "'model_not_found'"),
+        _ => ("invalid_request_error", "None"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! One step of a turn: the model speaks once, and what it asks for is done.
 
+use std::time::Duration;
+
 use super::{
     event::Totals,
     execute::Executed,
@@ -178,7 +180,9 @@ impl Turn {
             match outcome {
                 Outcome::Answer(answer) => return self.listen(step, answer, delays).await.map(Ok),
                 Outcome::Failure(failure) => match pauses.next() {
-                    Some(pause) if is_repeated(&failure) => tokio::time::sleep(*pause).await,
+                    Some(pause) if is_repeated(&failure) => {
+                        tokio::time::sleep(asked_pause(&failure).unwrap_or(*pause)).await;
+                    }
                     _ => return Ok(Err(Failure::from_provider(&failure))),
                 },
             }
@@ -387,6 +391,14 @@ fn is_repeated(failure: &LlmFailure) -> bool {
         LlmFailure::Status { status, .. } => matches!(status, 408 | 409 | 429 | 500..),
         LlmFailure::Disconnect => true,
         LlmFailure::ContextLengthExceeded { .. } | LlmFailure::NotJson { .. } => false,
+    }
+}
+
+/// How long the provider asks to wait; its library listens up to a minute.
+fn asked_pause(failure: &LlmFailure) -> Option<Duration> {
+    match failure {
+        LlmFailure::Status { retry_after, .. } => retry_after.filter(|wait| *wait <= Duration::from_secs(60)),
+        _ => None,
     }
 }
 

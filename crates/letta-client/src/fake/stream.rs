@@ -22,8 +22,6 @@ const GIVE_UP: Duration = Duration::from_secs(1800);
 pub(super) struct Reader {
     letta: FakeLetta,
     pub(super) run: RunId,
-    /// Whether it was the input's second time, and these are the events of the first.
-    pub(super) duplicate: bool,
     /// Whether there is anything to read: the server joins runs whose events it did not keep, and waits for ever.
     kept: bool,
     /// Place of the next event.
@@ -47,7 +45,7 @@ enum Look {
 
 impl Reader {
     /// Reads from behind event number `after`, the first being 1.
-    pub(super) fn new(letta: FakeLetta, run: RunId, after: u64, pings: bool, duplicate: bool) -> Self {
+    pub(super) fn new(letta: FakeLetta, run: RunId, after: u64, pings: bool) -> Self {
         let (network, changed) = {
             let mut state = letta.state();
             let changed = state.run_mut(&run).map_or_else(
@@ -59,7 +57,6 @@ impl Reader {
         Self {
             letta,
             run,
-            duplicate,
             kept: true,
             next: usize::try_from(after).unwrap_or(usize::MAX),
             pings,

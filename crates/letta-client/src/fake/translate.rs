@@ -224,11 +224,6 @@ pub(super) fn turn_stream(
     skip: u64,
     break_after: Option<usize>,
 ) -> TurnStream {
-    let disposition = if reader.duplicate {
-        Disposition::Duplicate
-    } else {
-        Disposition::Started
-    };
     let telling = Telling {
         translator: Translator::default(),
         run: reader.run.clone(),
@@ -240,7 +235,8 @@ pub(super) fn turn_stream(
         break_after,
         over: false,
     };
-    TurnStream::new(disposition, telling.events())
+    // Like HTTP: the server answers an input that it knows with the events of the first one, and does not say so.
+    TurnStream::new(Disposition::Started, telling.events())
 }
 
 impl Telling {

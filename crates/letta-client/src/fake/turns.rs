@@ -36,12 +36,12 @@ impl FakeLetta {
         let entry = self.state().enter_turn(target, &request)?;
         let pings = request.pings;
         match entry {
-            Entry::Known(run) => Ok(Reader::new(self.clone(), run, 0, pings, true).joined()),
+            Entry::Known(run) => Ok(Reader::new(self.clone(), run, 0, pings).joined()),
             Entry::New(admission) => {
                 let run = admission.run.clone();
                 let turn = self.turn(admission, request);
                 // Before the turn begins, so that its reader misses nothing.
-                let reader = Reader::new(self.clone(), run, 0, pings, false);
+                let reader = Reader::new(self.clone(), run, 0, pings);
                 // Whoever reads the stream learns what comes of it.
                 self.spawn(async move { drop(turn.run().await) });
                 Ok(reader)
@@ -94,7 +94,7 @@ impl FakeLetta {
     /// Reads a run's events again, from behind the one with this number.
     pub(super) fn rejoin(&self, run: &RunId, after: u64, pings: bool) -> Result<Reader, Refusal> {
         self.state().check_resumable(run)?;
-        Ok(Reader::new(self.clone(), run.clone(), after, pings, false).joined())
+        Ok(Reader::new(self.clone(), run.clone(), after, pings).joined())
     }
 }
 

@@ -262,7 +262,7 @@ impl Rest {
                 active.id.clone()
             }
         };
-        Ok(Reader::new(self.letta.clone(), run, after, pings, false).joined())
+        Ok(Reader::new(self.letta.clone(), run, after, pings).joined())
     }
 
     fn agent_at(&self, target: &Target) -> Option<AgentId> {
