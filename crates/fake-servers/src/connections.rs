@@ -46,6 +46,18 @@ impl IntoResponse for HangUp {
     }
 }
 
+/// A response that means: leave the client without one until it gives up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NeverAnswer;
+
+impl IntoResponse for NeverAnswer {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
 #[derive(Debug, Error)]
 #[error("hung up on the client, as planned")]
 struct HungUp;
@@ -126,6 +138,9 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
             let response: Result<Response, Infallible> = router.oneshot(request.map(Body::new)).await;
             match response {
                 Ok(response) if HangUp::is_meant_by(&response) => Err(HungUp),
+                Ok(response) if response.extensions().get::<NeverAnswer>().is_some() => {
+                    std::future::pending().await
+                }
                 Ok(response) => Ok(response),
                 Err(never) => match never {},
             }

@@ -12,6 +12,7 @@
 
 mod body;
 mod connections;
+pub mod letta;
 pub mod llm;
 pub mod matrix;
 mod served;

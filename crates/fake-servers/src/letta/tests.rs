@@ -1,0 +1,5 @@
+mod conformance;
+mod control;
+mod faults;
+mod server;
+mod shapes;
