@@ -61,7 +61,10 @@ pub mod types;
 
 #[cfg(feature = "mock")]
 pub use admin::MockSynapseAdminApi;
-pub use admin::SynapseAdminApi;
+pub use admin::{
+    RateLimit, RoomDeletion, RoomInfo, RoomsPage, RoomsRequest, SharedSecretRegistration, SynapseAdminApi,
+    UserInfo,
+};
 #[cfg(feature = "mock")]
 pub use api::MockMatrixApi;
 pub use api::{MatrixApi, MatrixApiExt};

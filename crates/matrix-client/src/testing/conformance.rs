@@ -91,6 +91,15 @@ impl Failure {
     pub fn skipped(reason: impl Into<String>) -> Self {
         Self::Skipped(reason.into())
     }
+
+    /// What went wrong, here.
+    #[track_caller]
+    pub fn failed(what: impl fmt::Display) -> Self {
+        Self::Failed {
+            what: what.to_string(),
+            at: Location::caller(),
+        }
+    }
 }
 
 impl fmt::Display for Failure {

@@ -242,8 +242,8 @@ impl Subject {
 /// The real server that the environment names.
 ///
 /// `REAL_SERVICES_AVAILABLE=1`, `MATRIX_HOMESERVER_URL`, `MATRIX_SERVER_NAME`, and where it has them `MATRIX_AS_TOKEN` (of
-/// an application service `letta-bridge` with the sender `letta_bot` and the namespace `@agent_.*`, `#agent_.*`) and
-/// `MATRIX_REGISTRATION_SHARED_SECRET`.
+/// an application service `letta-bridge`, or `REAL_APPSERVICE_ID`, with the sender `letta_bot` and the namespaces
+/// `@agent_.*` and `#agent_.*`) and `MATRIX_REGISTRATION_SHARED_SECRET`.
 ///
 /// # Errors
 /// `Skipped` when the environment names none, `Failed` when what it names is not usable.
@@ -266,7 +266,8 @@ pub fn real_server() -> CaseResult<Subject> {
     let mut subject = Subject::new(http.clone(), Facts::new(server_name));
     if let Some(token) = variable("MATRIX_AS_TOKEN") {
         let sender = subject.user_id("letta_bot")?;
-        subject = subject.with_appservice(Appservice::new("letta-bridge", token.into(), sender));
+        let id = variable("REAL_APPSERVICE_ID").unwrap_or_else(|| "letta-bridge".to_owned());
+        subject = subject.with_appservice(Appservice::new(id, token.into(), sender));
     }
     if let Some(secret) = variable("MATRIX_REGISTRATION_SHARED_SECRET") {
         subject = subject.with_admin(http, secret.into());
