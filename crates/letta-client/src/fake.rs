@@ -250,7 +250,7 @@ impl FakeLetta {
         {
             let mut state = self.state();
             state.config.seed = seed;
-            state.ids = ids::Ids::new(seed);
+            state.ids.reseed(seed);
         }
         self
     }

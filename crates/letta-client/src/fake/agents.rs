@@ -121,7 +121,9 @@ impl State {
             .filter(|tool| self.tools.asks_by_default(tool))
             .cloned()
             .collect();
-        self.agents.retain(|other| other.id != id);
+        if self.agents.iter().any(|other| other.id == id) {
+            self.delete_agent(&id)?;
+        }
         self.agents.push(AgentRecord {
             id: id.clone(),
             name: agent.name,

@@ -89,6 +89,14 @@ impl Failure {
         }
     }
 
+    /// What the server makes of a connection to the provider that breaks in the middle of an answer.
+    pub(super) fn broken_off() -> Self {
+        Self::other(
+            "INTERNAL_SERVER_ERROR: Connection error during OpenAI streaming: peer closed connection without sending \
+             complete message body (incomplete chunked read)",
+        )
+    }
+
     fn other(detail: &str) -> Self {
         Self::Provider {
             class: ProviderFailure::Other,

@@ -20,6 +20,11 @@ impl Ids {
         }
     }
 
+    /// Changes the seed. The sequences go on, so that nothing is given twice.
+    pub(super) fn reseed(&mut self, seed: u64) {
+        self.seed = seed;
+    }
+
     /// A source of its own for what belongs to `name`, e.g. a run: what other runs draw meanwhile does not matter.
     pub(super) fn child(&self, name: &str) -> Self {
         Self::new(seed_for(self.seed, name))

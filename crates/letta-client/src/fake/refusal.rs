@@ -102,8 +102,8 @@ impl Refusal {
                 json!({}),
             ),
             LettaErrorKind::NotLetta => {
-                let page = Value::String("<html><body>502 Bad Gateway</body></html>".to_owned());
-                Self::with_body(502, kind, say("the answer is not JSON"), page)
+                let page = Value::String("<html><body>Sign in</body></html>".to_owned());
+                Self::with_body(200, kind, say("the answer is not JSON"), page)
             }
             LettaErrorKind::TooLarge => {
                 Self::with_body(200, kind, say("the answer is too long"), Value::Null)

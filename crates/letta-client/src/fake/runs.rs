@@ -148,8 +148,10 @@ impl State {
                 format!("INVALID_ARGUMENT: Invalid run ID format: {id}. Expected format: 'run-<uuid4>'"),
             ));
         }
+        // The newest are the ones asked for.
         self.runs
             .iter()
+            .rev()
             .find(|run| run.id == *id)
             .ok_or_else(|| row_not_found("Run", id.as_str()))
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    event::Totals,
+    event::{Event, Totals},
     execute::Executed,
     failure::Failure,
     ids::id_before,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     StopReason, ToolCall, ToolCallId, ToolStatus,
-    llm::{Answer, Chunk, Completion, Failure as LlmFailure, FinishReason, OfferedTool, Outcome},
+    llm::{Answer, Chunk, Completion, Cut, Failure as LlmFailure, FinishReason, OfferedTool, Outcome},
 };
 
 /// How often a conversation that is too long is shortened before the server gives up.
@@ -240,6 +240,14 @@ impl Turn {
         }
         if spoken.calls.iter().any(|call| self.asks(&call.name)) {
             spoken.message = id_before(&spoken.message);
+        }
+        if answer.cut_after.is_some() && answer.cut == Cut::Broken {
+            // The half of the server that listens says so first, and then the one that runs the turn.
+            self.spoke = true;
+            self.emit(Event::Stop(StopReason::Error))?;
+            let failure = Failure::broken_off();
+            self.stop = Some(failure.stop_reason());
+            return Err(failure.into());
         }
         match answer.cut_after {
             // An answer that was cut off comes without its price, and looks like any other.

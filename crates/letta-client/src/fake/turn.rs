@@ -62,7 +62,7 @@ pub(super) struct Turn {
     /// What a request without a stream is answered with.
     pub(super) said: Vec<Part>,
     /// Whether the stream said anything but pings.
-    spoke: bool,
+    pub(super) spoke: bool,
     checked: Instant,
 }
 
@@ -261,7 +261,7 @@ impl Turn {
     }
 
     /// Adds an event to the stream, unless the run was cancelled meanwhile: then the stream ends instead.
-    fn emit(&mut self, event: Event) -> Flow<()> {
+    pub(super) fn emit(&mut self, event: Event) -> Flow<()> {
         if !self.request.streaming {
             return Ok(());
         }

@@ -70,14 +70,26 @@ impl FakeLetta {
     }
 
     /// Starts a turn and answers with its run at once (`POST /v1/agents/{id}/messages/async`).
-    pub(super) fn begin_async(&self, target: &Target, request: TurnRequest) -> Result<RunId, Refusal> {
-        let Entry::New(admission) = self.state().enter_turn(target, &request)? else {
-            return Err(Refusal::of_kind(LettaErrorKind::Server, None));
+    pub(super) fn begin_async(&self, target: &Target, request: TurnRequest) -> Result<Value, Refusal> {
+        let (admission, json) = {
+            let mut state = self.state();
+            let Entry::New(admission) = state.enter_turn(target, &request)? else {
+                return Err(Refusal::of_kind(LettaErrorKind::Server, None));
+            };
+            let Some(run) = state.run_mut(&admission.run) else {
+                return Err(Refusal::of_kind(LettaErrorKind::Server, None));
+            };
+            run.background = true;
+            run.run_type = "send_message_async";
+            // The answer is written before the turn begins.
+            run.status = RunStatus::Created;
+            let json = run.json();
+            run.status = RunStatus::Running;
+            (admission, json)
         };
-        let run = admission.run.clone();
         let turn = self.turn(admission, request);
         self.spawn(async move { drop(turn.run().await) });
-        Ok(run)
+        Ok(json)
     }
 
     fn turn(&self, admission: Admission, request: TurnRequest) -> Turn {

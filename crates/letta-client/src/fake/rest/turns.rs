@@ -76,10 +76,7 @@ impl Rest {
             .letta
             .enter("send", Some(agent), told(&target, &request))
             .await?;
-        let begun = self
-            .letta
-            .begin_async(&target, request)
-            .and_then(|run| self.letta.state().run(&run).map(RunRecord::json));
+        let begun = self.letta.begin_async(&target, request);
         passage.answer(begun)
     }
 

@@ -238,3 +238,18 @@ async fn what_is_deleted_is_gone() {
         .unwrap_err();
     assert_eq!(*error.kind(), LettaErrorKind::NotFound);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_added_again_starts_anew() {
+    let letta = FakeLetta::with_test_agents().with_seed(0);
+    let id = letta.add_agent("agent-001", "Another Alpha");
+    assert_eq!(letta.agent_ids().len(), 3);
+    let agent = letta.get_agent(&id, AgentInclude::default()).await.unwrap();
+    assert_eq!(agent.name, "Another Alpha");
+    let of = crate::ConversationRef::agent(id);
+    let page = letta
+        .list_messages(&of, &crate::HistoryQuery::default())
+        .await
+        .unwrap();
+    assert_eq!(page.messages.len(), 1, "nothing but the system prompt");
+}

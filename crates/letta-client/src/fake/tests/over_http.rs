@@ -15,13 +15,13 @@ use crate::{
 async fn answer_with(refusal: &Refusal) -> crate::LettaError {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let body = match refusal.body() {
-        serde_json::Value::String(page) => page.clone(),
-        json => json.to_string(),
+    let (content_type, body) = match refusal.body() {
+        serde_json::Value::String(page) => ("text/html", page.clone()),
+        json => ("application/json", json.to_string()),
     };
     let status = refusal.status().unwrap();
     let answer = format!(
-        "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        "HTTP/1.1 {status} x\r\ncontent-type: {content_type}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     let served = tokio::spawn(async move {
@@ -66,15 +66,11 @@ async fn every_kind_that_has_a_status_comes_back_as_itself() {
         LettaErrorKind::Unsupported,
         LettaErrorKind::Server,
         LettaErrorKind::Decode,
+        LettaErrorKind::NotLetta,
     ] {
         let refusal = Refusal::of_kind(kind.clone(), None);
         let error = answer_with(&refusal).await;
         assert_eq!(error.kind(), &kind, "{error:?}");
-        assert_eq!(
-            error.status().is_some(),
-            kind != LettaErrorKind::Decode,
-            "{error:?}"
-        );
         assert_eq!(error.is_retryable(), refusal.to_error().is_retryable());
     }
 }

@@ -240,6 +240,31 @@ async fn requests_that_do_not_stream_forget_their_conversation() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_can_be_asked_after_later() {
+    let letta = FakeLetta::with_test_agents();
+    let request = TurnRequest::from_body(&json!({ "input": "[slow 3] hi" }), false).unwrap();
+    let run = letta
+        .rest()
+        .send_async(&"agent-001".into(), request)
+        .await
+        .unwrap();
+    assert_eq!(
+        (&run["status"], &run["background"]),
+        (&json!("created"), &json!(true))
+    );
+    let id = run["id"].as_str().unwrap().into();
+    assert_eq!(letta.rest().get_run(&id).await.unwrap()["status"], "running");
+    letta.join().await;
+    let run = letta.rest().get_run(&id).await.unwrap();
+    assert_eq!(
+        (&run["status"], &run["stop_reason"]),
+        (&json!("completed"), &json!("end_turn"))
+    );
+    let said = letta.rest().list_run_messages(&id).await.unwrap();
+    assert_eq!(said[1]["content"], "echo: [slow 3] hi");
+}
+
+#[tokio::test(start_paused = true)]
 async fn histories_come_in_the_servers_orders() {
     let letta = FakeLetta::with_test_agents();
     say(&letta, "[think hm] one", &plain()).await;

@@ -133,6 +133,22 @@ async fn a_failure_in_the_middle_keeps_what_was_saved_and_hides_its_kind() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upstream_that_breaks_off_ends_the_turn_and_saves_nothing() {
+    let letta = FakeLetta::with_test_agents();
+    let events = say(&letta, "[cutstream] one two three four", &pieces()).await;
+    let (reason, error) = end_of(&events);
+    assert_eq!(*reason, StopReason::LlmApiError);
+    let error = error.unwrap();
+    assert_eq!(error.kind, TurnErrorKind::Internal);
+    assert!(
+        error.detail.as_ref().unwrap().contains("peer closed connection"),
+        "{error:?}"
+    );
+    assert_ne!(text_of(&events), "");
+    assert_eq!(heard(&letta).await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_turn_cancelled_between_pieces_writes_nothing() {
     for options in [pieces(), TurnOptions::default()] {
         let letta = FakeLetta::with_test_agents();
