@@ -14,7 +14,7 @@ mod strict {
         Ok(Subject::new("FakeLetta", Arc::new(FakeLetta::new())).with_model("openai-proxy/fake-model"))
     }
 
-    crate::letta_conformance!(subject);
+    crate::letta_conformance!(subject, paused);
 }
 
 mod lenient_and_without_redis {
@@ -27,5 +27,5 @@ mod lenient_and_without_redis {
             .without(Ability::StrictIds, "it is lenient"))
     }
 
-    crate::letta_conformance!(subject);
+    crate::letta_conformance!(subject, paused);
 }
