@@ -132,7 +132,13 @@ async fn an_answer_that_is_too_long_is_refused() {
         CHUNKED.replace("text/event-stream; charset=utf-8", "application/json"),
         chunk(&body.to_string())
     );
-    for act in [ok(&body), Act::Bytes(chunked.into())] {
+    let announced =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 999999999999999\r\n\r\n{";
+    for act in [
+        ok(&body),
+        Act::Bytes(chunked.into()),
+        Act::ThenSilence(announced.into()),
+    ] {
         let server = Scripted::new([act]).await;
         let letta = server.builder().max_answer_bytes(1000).build().unwrap();
         let error = letta.health().await.unwrap_err();
@@ -142,26 +148,28 @@ async fn an_answer_that_is_too_long_is_refused() {
 
 #[tokio::test]
 async fn a_redirect_to_elsewhere_is_not_followed() {
-    let elsewhere = Scripted::new([healthy()]).await;
-    let location = format!("location: {}/v1/health/", elsewhere.url);
-    let server = Scripted::new([Act::Bytes(answer("307 Temporary Redirect", &location, ""))]).await;
-    let error = server.client().health().await.unwrap_err();
-    assert_eq!(
-        error.kind(),
-        &LettaErrorKind::Redirected {
-            to: elsewhere.url.clone()
-        }
-    );
-    let text = error.to_string();
-    assert!(
-        text.contains(&elsewhere.url) && text.contains(&server.url),
-        "{text}"
-    );
-    assert_eq!(
-        elsewhere.seen().len(),
-        0,
-        "neither the request nor the token went there"
-    );
+    for path in ["/v1/health/", "/v1/health", "/"] {
+        let elsewhere = Scripted::new([healthy()]).await;
+        let location = format!("location: {}{path}", elsewhere.url);
+        let server = Scripted::new([Act::Bytes(answer("307 Temporary Redirect", &location, ""))]).await;
+        let error = server.client().health().await.unwrap_err();
+        assert_eq!(
+            error.kind(),
+            &LettaErrorKind::Redirected {
+                to: elsewhere.url.clone()
+            }
+        );
+        let text = error.to_string();
+        assert!(
+            text.contains(&elsewhere.url) && text.contains(&server.url),
+            "{text}"
+        );
+        assert_eq!(
+            elsewhere.seen().len(),
+            0,
+            "neither the request nor the token went there"
+        );
+    }
 }
 
 #[tokio::test]

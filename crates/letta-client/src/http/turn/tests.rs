@@ -158,6 +158,34 @@ fn a_call_in_pieces_is_told_whole_and_at_its_last_piece() {
 }
 
 #[test]
+fn a_call_is_complete_at_its_last_brace_and_not_before() {
+    let arguments = r#"{"a": "} \" }", "b": [1, {"c": {}}], "d": "\\"}"#;
+    assert!(serde_json::from_str::<Value>(arguments).is_ok());
+    let mut decoder = TurnDecoder::new();
+    let mut told = Vec::new();
+    for (index, piece) in arguments.char_indices() {
+        let piece = serde_json::json!({"tool_call_id": "call_1", "name": (index == 0).then_some("look"),
+            "arguments": piece.to_string()});
+        let message = serde_json::json!({"message_type": "tool_call_message", "id": "m", "run_id": "run-1",
+            "seq_id": index + 1, "tool_call": piece, "tool_calls": piece});
+        assert_eq!(told.len(), usize::from(index > 0), "too early: {told:?}");
+        told.extend(decoder.push(&SseEvent {
+            name: None,
+            data: message.to_string(),
+        }));
+    }
+    let told: Vec<_> = told.into_iter().map(|event| event.unwrap()).collect();
+    assert_eq!(
+        story(&told),
+        ["started".to_owned(), format!("calls look {arguments}")]
+    );
+    assert_eq!(
+        told[1].resume.as_ref().map(ResumeToken::as_str),
+        Some(&*format!("run-1/{}", arguments.len()))
+    );
+}
+
+#[test]
 fn an_approval_in_pieces_is_told_whole() {
     let events = decode(APPROVAL_IN_PIECES);
     assert_eq!(
@@ -215,7 +243,7 @@ fn a_kept_turn_can_be_joined_behind_each_event() {
 fn lost_events_are_told() {
     let position = Position {
         run: RunId::from("run-5842dba3-9dbd-4346-bd15-e61b9154a5b9"),
-        sequence: 1,
+        sequence: 2,
     };
     let mut decoder = TurnDecoder::joined(&position);
     let mut told = decoder.push(&SseEvent {
