@@ -53,6 +53,25 @@ mod counted {
     letta_client::letta_conformance!(factory, paused);
 }
 
+mod over_http {
+    use fake_servers::letta::{LettaServer, spawn};
+    use letta_client::http::HttpLetta;
+
+    use super::*;
+
+    async fn factory() -> Result<Subject, Skip> {
+        let fake = FakeLetta::new().with_token("not-a-real-token");
+        let served = spawn(LettaServer::new(fake))
+            .await
+            .map_err(|error| Skip(error.to_string()))?;
+        let client = HttpLetta::new(served.base_url().as_str(), Some("not-a-real-token".into()))
+            .map_err(|error| Skip(error.to_string()))?;
+        Ok(subject("HTTP over the served fake", Arc::new(client)).keeping(served))
+    }
+
+    letta_client::letta_conformance!(factory);
+}
+
 mod real {
     use letta_client::http::HttpLetta;
 
