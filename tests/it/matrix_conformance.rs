@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use matrix_client::{
-    Appservice, MatrixApi,
-    fake::{FakeMatrix, FakeMatrixBuilder, RecordingEndpoint, RegistrationPolicy, TEST_APPSERVICE_ID, TEST_AS_TOKEN, TEST_SHARED_SECRET},
+    Appservice, HttpMatrix, MatrixApi,
+    fake::{
+        FakeMatrix, FakeMatrixBuilder, RecordingEndpoint, RegistrationPolicy, TEST_APPSERVICE_ID,
+        TEST_AS_TOKEN, TEST_SHARED_SECRET,
+    },
     layers::Counted,
     testing::{
-        conformance::{CaseResult, Facts, OpenTo, Subject, real_server},
+        conformance::{CaseResult, Facts, Failure, OpenTo, Subject, real_server},
         data,
     },
 };
@@ -19,7 +22,9 @@ fn fake_server() -> FakeMatrix {
 
 fn fake_builder() -> FakeMatrixBuilder {
     let server_name = data::server_name();
-    FakeMatrix::builder(server_name.as_str()).test_appservice().shared_secret(TEST_SHARED_SECRET.into())
+    FakeMatrix::builder(server_name.as_str())
+        .test_appservice()
+        .shared_secret(TEST_SHARED_SECRET.into())
 }
 
 /// `api`, which leads to `server` in the end.
@@ -29,7 +34,11 @@ fn subject(api: Arc<dyn MatrixApi>, server: FakeMatrix) -> Subject {
 
 fn subject_with(facts: Facts, api: Arc<dyn MatrixApi>, server: FakeMatrix) -> Subject {
     Subject::new(api, facts)
-        .with_appservice(Appservice::new(TEST_APPSERVICE_ID, TEST_AS_TOKEN.into(), data::bot()))
+        .with_appservice(Appservice::new(
+            TEST_APPSERVICE_ID,
+            TEST_AS_TOKEN.into(),
+            data::bot(),
+        ))
         .with_admin(Arc::new(server), TEST_SHARED_SECRET.into())
 }
 
@@ -50,7 +59,9 @@ mod fake_with_a_registration_token {
     use super::*;
 
     async fn factory() -> CaseResult<Subject> {
-        let server = fake_builder().registration(RegistrationPolicy::Token(TOKEN.into())).build();
+        let server = fake_builder()
+            .registration(RegistrationPolicy::Token(TOKEN.into()))
+            .build();
         let mut facts = Facts::new(data::server_name());
         facts.registration = OpenTo::Token(TOKEN.into());
         Ok(subject_with(facts, Arc::new(server.clone()), server))
@@ -93,6 +104,30 @@ mod counted {
     async fn factory() -> CaseResult<Subject> {
         let server = fake_server();
         Ok(subject(Arc::new(Counted::new(server.clone())), server))
+    }
+
+    matrix_client::matrix_conformance!(factory);
+}
+
+/// `HttpMatrix` and the fake behind a socket.
+mod http_over_the_served_fake {
+    use super::*;
+
+    async fn factory() -> CaseResult<Subject> {
+        let server = fake_server();
+        server.attach_appservice(TEST_APPSERVICE_ID, RecordingEndpoint::new());
+        let served = fake_servers::matrix::spawn(server)
+            .await
+            .map_err(Failure::failed)?;
+        let http = Arc::new(HttpMatrix::new(served.base_url().clone())?);
+        let subject = Subject::new(http.clone(), Facts::new(data::server_name()))
+            .with_appservice(Appservice::new(
+                TEST_APPSERVICE_ID,
+                TEST_AS_TOKEN.into(),
+                data::bot(),
+            ))
+            .with_admin(http, TEST_SHARED_SECRET.into());
+        Ok(subject.keeping(served))
     }
 
     matrix_client::matrix_conformance!(factory);
