@@ -44,11 +44,22 @@ pub(super) async fn delete(caller: Caller, Path(id): Path<String>) -> Response {
     reply::json(caller.rest.delete_agent(&AgentId::new(id)).await)
 }
 
+/// The server's cursors compare ids, whatever the order of the listing.
 pub(super) async fn tools(caller: Caller, Path(id): Path<String>) -> Response {
-    reply::list(
-        caller.rest.list_agent_tools(&AgentId::new(id)).await,
-        caller.wraps_lists,
-    )
+    let limit = match caller.query.limit() {
+        Ok(limit) => limit.unwrap_or(10),
+        Err(refused) => return *refused,
+    };
+    let mut listed = caller.rest.list_agent_tools(&AgentId::new(id)).await;
+    if let Ok(Value::Array(tools)) = &mut listed {
+        let (after, before) = (caller.query.text("after"), caller.query.text("before"));
+        tools.retain(|tool| {
+            let id = tool["id"].as_str().unwrap_or_default();
+            after.is_none_or(|after| id > after) && before.is_none_or(|before| id < before)
+        });
+        tools.truncate(limit);
+    }
+    reply::list(listed, caller.wraps_lists)
 }
 
 /// Answers the agent, and current clients `null`.
@@ -147,12 +158,24 @@ pub(super) async fn cancel(caller: Caller, Path(id): Path<String>, body: JsonBod
 }
 
 pub(super) async fn all_tools(caller: Caller) -> Response {
-    let name = caller.query.text("name").map(str::to_owned);
-    let listed = caller.rest.list_tools().await.map(|tools| match (name, tools) {
-        (Some(name), Value::Array(tools)) => tools.into_iter().filter(|tool| tool["name"] == *name).collect(),
-        (_, tools) => tools,
+    let mut tools = match caller.rest.list_tools().await {
+        Ok(Value::Array(tools)) => tools,
+        other => return reply::list(other, caller.wraps_lists),
+    };
+    let query = &caller.query;
+    let names: Vec<_> = query.all("name").chain(query.all("names")).collect();
+    let search = query.text("search").map(str::to_lowercase);
+    tools.retain(|tool| {
+        let name = tool["name"].as_str().unwrap_or_default();
+        (names.is_empty() || names.contains(&name))
+            && search
+                .as_ref()
+                .is_none_or(|search| name.to_lowercase().contains(search))
     });
-    reply::list(listed, caller.wraps_lists)
+    match query.page(tools, 50) {
+        Ok(page) => reply::list(Ok(page.into()), caller.wraps_lists),
+        Err(refused) => *refused,
+    }
 }
 
 pub(super) async fn tags(caller: Caller) -> Response {

@@ -5,6 +5,7 @@ use letta_client::AgentOrder;
 use letta_client::Direction;
 use letta_client::fake::rest::Stretch;
 use letta_client::fake::{Include, ListAgents};
+use serde_json::Value;
 use url::form_urlencoded;
 
 use super::reply;
@@ -110,6 +111,36 @@ impl Query {
         self.length("limit")
     }
 
+    /// One page of a listing in its order: what follows `after` and precedes `before`, at most `limit` of it. Cursors
+    /// that are not in the listing are ignored.
+    pub(super) fn page(&self, items: Vec<Value>, default: usize) -> Read<Vec<Value>> {
+        self.page_between(items, self.text("after"), self.text("before"), default)
+    }
+
+    /// The same where the server has the two cursors the wrong way round.
+    pub(super) fn page_with_swapped_cursors(&self, items: Vec<Value>, default: usize) -> Read<Vec<Value>> {
+        self.page_between(items, self.text("before"), self.text("after"), default)
+    }
+
+    fn page_between(
+        &self,
+        mut items: Vec<Value>,
+        after: Option<&str>,
+        before: Option<&str>,
+        default: usize,
+    ) -> Read<Vec<Value>> {
+        let limit = self.length("limit")?.unwrap_or(default);
+        let place = |items: &[Value], id: &str| items.iter().position(|item| item["id"] == id);
+        if let Some(end) = before.and_then(|id| place(&items, id)) {
+            items.truncate(end);
+        }
+        if let Some(last) = after.and_then(|id| place(&items, id)) {
+            items.drain(..=last);
+        }
+        items.truncate(limit);
+        Ok(items)
+    }
+
     pub(super) fn include(&self, all: bool) -> Include {
         let wanted = self.all("include");
         if all && self.text("include").is_none() {
@@ -171,6 +202,32 @@ mod tests {
         assert_eq!(listed.tags, ["a", "b c"]);
         assert_eq!(listed.after.as_deref(), Some("agent-1"));
         assert_eq!(listed.include, Include::default());
+    }
+
+    #[test]
+    fn a_page_lies_between_its_cursors() {
+        let listing: Vec<Value> = ["e", "d", "c", "b", "a"]
+            .map(|id| serde_json::json!({ "id": id }))
+            .into();
+        let page = |query: &str, swapped: bool| -> String {
+            let query = Query::read(Some(query));
+            let page = if swapped {
+                query.page_with_swapped_cursors(listing.clone(), 3)
+            } else {
+                query.page(listing.clone(), 3)
+            };
+            page.unwrap()
+                .iter()
+                .map(|item| item["id"].as_str().unwrap())
+                .collect()
+        };
+        assert_eq!(page("", false), "edc");
+        assert_eq!(page("after=d", false), "cba");
+        assert_eq!(page("after=e&before=b&limit=1", false), "d");
+        assert_eq!(page("after=unknown", false), "edc");
+        assert_eq!(page("after=a", false), "");
+        assert_eq!(page("after=c", true), "ed");
+        assert_eq!(page("before=c", true), "ba");
     }
 
     #[test]

@@ -19,31 +19,37 @@ pub(super) async fn list_active(caller: Caller) -> Response {
     listed(caller, true).await
 }
 
+/// The server has `after` and `before` the wrong way round here: `after` gives the newer runs of a listing that begins
+/// with the newest.
 async fn listed(caller: Caller, active: bool) -> Response {
-    let limit = match caller.query.limit() {
-        Ok(limit) => limit,
-        Err(refused) => return *refused,
-    };
     let query = &caller.query;
     let agent = query
         .text("agent_id")
         .or_else(|| query.text("agent_ids"))
         .map(AgentId::from);
-    let mut listed = caller.rest.list_runs(agent.as_ref(), active, limit).await;
-    if let Ok(Value::Array(runs)) = &mut listed {
-        let statuses: Vec<_> = query.all("statuses").collect();
-        let conversation = query.text("conversation_id");
-        runs.retain(|run| {
-            let of_status = run["status"]
-                .as_str()
-                .is_some_and(|status| statuses.contains(&status));
-            (statuses.is_empty() || of_status) && conversation.is_none_or(|id| run["conversation_id"] == id)
-        });
-        if query.text("order") == Some("asc") {
-            runs.reverse();
-        }
+    let listed = caller
+        .rest
+        .list_runs(agent.as_ref(), active, Some(usize::MAX))
+        .await;
+    let mut runs = match listed {
+        Ok(Value::Array(runs)) => runs,
+        other => return reply::list(other, caller.wraps_lists),
+    };
+    let statuses: Vec<_> = query.all("statuses").collect();
+    let conversation = query.text("conversation_id");
+    runs.retain(|run| {
+        let of_status = run["status"]
+            .as_str()
+            .is_some_and(|status| statuses.contains(&status));
+        (statuses.is_empty() || of_status) && conversation.is_none_or(|id| run["conversation_id"] == id)
+    });
+    if query.text("order") == Some("asc") {
+        runs.reverse();
     }
-    reply::list(listed, caller.wraps_lists)
+    match query.page_with_swapped_cursors(runs, 100) {
+        Ok(page) => reply::list(Ok(page.into()), caller.wraps_lists),
+        Err(refused) => *refused,
+    }
 }
 
 pub(super) async fn get(caller: Caller, Path(id): Path<String>) -> Response {
@@ -51,18 +57,18 @@ pub(super) async fn get(caller: Caller, Path(id): Path<String>) -> Response {
 }
 
 pub(super) async fn messages(caller: Caller, Path(id): Path<String>) -> Response {
-    let mut listed = caller.rest.list_run_messages(&RunId::new(id)).await;
-    if let Ok(Value::Array(messages)) = &mut listed {
-        if caller.query.text("order") == Some("desc") {
-            messages.reverse();
-        }
-        match caller.query.limit() {
-            Ok(Some(limit)) => messages.truncate(limit),
-            Ok(None) => {}
-            Err(refused) => return *refused,
-        }
+    let listed = caller.rest.list_run_messages(&RunId::new(id)).await;
+    let mut messages = match listed {
+        Ok(Value::Array(messages)) => messages,
+        other => return reply::list(other, caller.wraps_lists),
+    };
+    if caller.query.text("order") == Some("desc") {
+        messages.reverse();
     }
-    reply::list(listed, caller.wraps_lists)
+    match caller.query.page(messages, 100) {
+        Ok(page) => reply::list(Ok(page.into()), caller.wraps_lists),
+        Err(refused) => *refused,
+    }
 }
 
 pub(super) async fn usage(caller: Caller, Path(id): Path<String>) -> Response {
