@@ -34,9 +34,9 @@ use std::{future::Future, io, net::SocketAddr};
 use axum::{
     Json, Router,
     extract::Request,
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::{Next, from_fn, from_fn_with_state},
-    response::{IntoResponse, Redirect, Response},
+    response::{Html, IntoResponse, Redirect, Response},
     routing::get,
 };
 use matrix_client::fake::FakeMatrix;
@@ -59,7 +59,7 @@ pub fn router(matrix: FakeMatrix) -> Router {
         .merge(media::router())
         .merge(appservice::router())
         .merge(admin::router())
-        .fallback(|| async { unrecognized(StatusCode::NOT_FOUND) })
+        .fallback(not_found)
         .method_not_allowed_fallback(|| async { unrecognized(StatusCode::METHOD_NOT_ALLOWED) })
         .layer(from_fn_with_state(matrix.clone(), wire::misbehave))
         .layer(from_fn(share_with_browsers));
@@ -98,6 +98,15 @@ pub async fn spawn(matrix: FakeMatrix) -> io::Result<Served> {
 pub async fn spawn_at(address: SocketAddr, matrix: FakeMatrix) -> io::Result<Served> {
     push_to_appservices(&matrix);
     Served::spawn_at(address, router(matrix)).await
+}
+
+/// Beside the API the server answers like any web server.
+async fn not_found(uri: Uri) -> Response {
+    if uri.path().starts_with("/_matrix/") || uri.path().starts_with("/_synapse/") {
+        return unrecognized(StatusCode::NOT_FOUND);
+    }
+    let page = "<html><head><title>404 - No Such Resource</title></head><body><h1>No Such Resource</h1></body></html>";
+    (StatusCode::NOT_FOUND, Html(page)).into_response()
 }
 
 fn unrecognized(status: StatusCode) -> Response {

@@ -71,6 +71,7 @@ mod test_data;
 #[cfg(test)]
 mod tests;
 mod transactions;
+mod upgrade;
 mod views;
 mod wire_fault;
 

@@ -111,8 +111,7 @@ async fn login(ask: Ask) -> Reply {
 }
 
 async fn logout(ask: Ask) -> Reply {
-    ask.call("logout", None, json!({}), |server, who| server.logout(who))
-        .await?;
+    ask.call("logout", None, json!({}), Homeserver::logout).await?;
     done()
 }
 
@@ -190,7 +189,7 @@ fn field_of(name: &str) -> Result<(ProfileField, &'static str), Refusal> {
     match name {
         "displayname" => Ok((ProfileField::DisplayName, "set_display_name")),
         "avatar_url" => Ok((ProfileField::AvatarUrl, "set_avatar_url")),
-        _ => Err(Refusal::new(404, "M_UNRECOGNIZED", "Unrecognized request")),
+        _ => Err(Refusal::new(404, "M_NOT_FOUND", "Profile was not found")),
     }
 }
 

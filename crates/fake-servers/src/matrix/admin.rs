@@ -26,7 +26,7 @@ pub(super) fn router() -> Router<FakeMatrix> {
         )
         .exact(
             "/_synapse/admin/v1/users/{user_id}/override_ratelimit",
-            post(set_rate_limit).delete(clear_rate_limit),
+            get(rate_limit).post(set_rate_limit).delete(clear_rate_limit),
         )
         .exact(
             "/_synapse/admin/v1/reset_password/{user_id}",
@@ -141,15 +141,26 @@ async fn joined_rooms(Path(user_id): Path<String>, ask: Ask) -> Reply {
     )
 }
 
+async fn rate_limit(Path(user_id): Path<String>, ask: Ask) -> Reply {
+    let arguments = json!({ "user_id": user_id });
+    let effect = |server: &mut Homeserver, _: &Requester| server.admin_rate_limit(&user_id);
+    reply(
+        ask.admin_call("rate_limit_override", None, arguments, effect)
+            .await?,
+    )
+}
+
 async fn set_rate_limit(Path(user_id): Path<String>, ask: Ask) -> Reply {
     let body = ask.object()?;
-    let number = |key: &str| {
-        body.get(key)
-            .and_then(Value::as_u64)
-            .and_then(|n| u32::try_from(n).ok())
-            .unwrap_or(0)
+    let number = |key: &str| match body.get(key) {
+        None => Ok(0),
+        Some(value) => {
+            let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+            let words = format!("{value} parameter must be a positive int");
+            number.ok_or_else(|| Refusal::new(400, "M_INVALID_PARAM", words))
+        }
     };
-    let (per_second, burst) = (number("messages_per_second"), number("burst_count"));
+    let (per_second, burst) = (number("messages_per_second")?, number("burst_count")?);
     let arguments = json!({ "user_id": user_id, "messages_per_second": per_second, "burst_count": burst });
     let effect =
         |server: &mut Homeserver, _: &Requester| server.admin_set_rate_limit(&user_id, per_second, burst);

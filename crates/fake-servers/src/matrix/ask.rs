@@ -29,17 +29,17 @@ pub(super) type Reply = Result<Response, Problem>;
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) struct Problem(Failure);
+pub(super) struct Problem(Box<Failure>);
 
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
-        Self(failure)
+        Self(Box::new(failure))
     }
 }
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        Self(refusal.into())
+        Self(Box::new(refusal.into()))
     }
 }
 
@@ -113,10 +113,12 @@ impl FromRequest<FakeMatrix> for Ask {
 
     async fn from_request(request: HttpRequest, matrix: &FakeMatrix) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
-        let query: BTreeMap<String, String> =
-            url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
-                .into_owned()
-                .collect();
+        let mut query = BTreeMap::new();
+        let pairs = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        for (key, value) in pairs.into_owned() {
+            // Of several the first counts.
+            query.entry(key).or_insert(value);
+        }
         let is_upload = parts.uri.path().starts_with("/_matrix/media/");
         let most = if is_upload {
             upload_limit(matrix)
@@ -125,13 +127,11 @@ impl FromRequest<FakeMatrix> for Ask {
         };
         // Synapse resets the connection of whoever sends more, without an answer.
         let body = read(body, most).await.ok_or_else(|| HangUp.into_response())?;
-        let bearer = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        let bearer = bearer
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .map(ToOwned::to_owned);
+        // A header that is no bearer token is like an empty token.
+        let bearer = parts.headers.get(header::AUTHORIZATION).map(|value| {
+            let value = value.to_str().unwrap_or_default();
+            value.strip_prefix("Bearer ").unwrap_or_default().to_owned()
+        });
         let credentials = Credentials {
             token: bearer.or_else(|| query.get("access_token").cloned()),
             user_id: query.get("user_id").cloned(),
@@ -174,11 +174,17 @@ impl Ask {
         let Some(text) = self.query(key) else {
             return Ok(None);
         };
-        let number = text.parse().map_err(|_| {
-            let words = format!("Query parameter '{key}' must be an integer");
+        let refuse = |what: &str| {
+            let words = format!("Query parameter {key} must be {what}.");
             Refusal::new(400, "M_INVALID_PARAM", words)
-        });
-        Ok(Some(number?))
+        };
+        let number: i64 = text.parse().map_err(|_| {
+            let words = format!("Query parameter {key} must be an integer");
+            Refusal::new(400, "M_INVALID_PARAM", words)
+        })?;
+        Ok(Some(
+            u64::try_from(number).map_err(|_| refuse("a positive integer"))?,
+        ))
     }
 
     pub(super) fn flag(&self, key: &str) -> bool {
@@ -266,7 +272,7 @@ impl Ask {
 /// A field that must be there and be a string.
 pub(super) fn required<'a>(body: &'a Object, key: &str) -> Answer<&'a str> {
     let text = body.get(key).and_then(Value::as_str);
-    text.ok_or_else(|| Refusal::new(400, "M_MISSING_PARAM", format!("Missing params: {key}")))
+    text.ok_or_else(|| Refusal::new(400, "M_MISSING_PARAM", format!("Missing params: ['{key}']")))
 }
 
 /// A field that is a string.
@@ -291,9 +297,8 @@ impl Routes {
     }
 
     pub(super) fn both(mut self, path: &str, methods: axum::routing::MethodRouter<FakeMatrix>) -> Self {
-        for path in in_r0_and_v3(path) {
-            self.0 = self.0.route(&path, methods.clone());
-        }
+        let [old, new] = in_r0_and_v3(path);
+        self.0 = self.0.route(&old, methods.clone()).route(&new, methods);
         self
     }
 

@@ -33,7 +33,7 @@ async fn create(Path(alias): Path<String>, ask: Ask) -> Reply {
     let body = ask.object()?;
     let room_id = text(&body, "room_id").map(ToOwned::to_owned);
     let Some(room_id) = room_id else {
-        return Err(Refusal::new(400, "M_BAD_JSON", "Field required: room_id").into());
+        return Err(Refusal::new(400, "M_MISSING_PARAM", "room_id: Field required").into());
     };
     let arguments = json!({ "alias": alias });
     let effect = |server: &mut Homeserver, who: &Requester| server.create_alias(who, &alias, &room_id);
@@ -63,7 +63,14 @@ async fn visibility(Path(room_id): Path<String>, ask: Ask) -> Reply {
 
 async fn set_visibility(Path(room_id): Path<String>, ask: Ask) -> Reply {
     let body = ask.object_or_nothing()?;
-    let public = text(&body, "visibility") != Some("private");
+    let public = match text(&body, "visibility") {
+        None | Some("public") => true,
+        Some("private") => false,
+        Some(_) => {
+            let words = "visibility: Input should be 'public' or 'private'";
+            return Err(Refusal::new(400, "M_BAD_JSON", words).into());
+        }
+    };
     let arguments = json!({ "public": public });
     let effect =
         |server: &mut Homeserver, who: &Requester| server.set_directory_visibility(who, &room_id, public);

@@ -110,8 +110,13 @@ async fn messages(Path(room_id): Path<String>, ask: Ask) -> Reply {
     };
     let filter = match ask.query("filter") {
         None => Object::new(),
-        Some(text) => serde_json::from_str(text)
-            .map_err(|_| Refusal::new(400, "M_NOT_JSON", "Query parameter 'filter' is not valid JSON"))?,
+        Some(text) => serde_json::from_str(text).map_err(|_| {
+            Refusal::new(
+                400,
+                "M_NOT_JSON",
+                "Query parameter filter must be a valid JSON object",
+            )
+        })?,
     };
     let history = HistoryRequest {
         backward,

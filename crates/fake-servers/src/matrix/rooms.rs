@@ -5,7 +5,7 @@ use axum::{
     extract::Path,
     routing::{get, post, put},
 };
-use matrix_client::fake::{FakeMatrix, HierarchyQuery, Homeserver, Object, Requester};
+use matrix_client::fake::{Answer, FakeMatrix, HierarchyQuery, Homeserver, Object, Refusal, Requester};
 use serde_json::{Value, json};
 
 use super::ask::{Ask, Reply, Routes, done, reply, required, text};
@@ -14,7 +14,7 @@ pub(super) fn router() -> Router<FakeMatrix> {
     Routes::new()
         .both("/createRoom", post(create_room))
         .both("/joined_rooms", get(joined_rooms))
-        .both("/join/{room}", post(join))
+        .both("/join/{room}", post(join_by_id_or_alias))
         .both("/knock/{room}", post(knock))
         .both("/rooms/{room_id}/join", post(join))
         .both("/rooms/{room_id}/leave", post(leave))
@@ -78,12 +78,24 @@ fn about(room: &str) -> Option<&str> {
     room.starts_with('!').then_some(room)
 }
 
-async fn join(Path(room): Path<String>, ask: Ask) -> Reply {
+async fn join_by_id_or_alias(Path(room): Path<String>, ask: Ask) -> Reply {
+    let effect = |server: &mut Homeserver, room: &str| server.check_room_or_alias(room);
+    join_with(&room, ask, effect).await
+}
+
+async fn join(Path(room_id): Path<String>, ask: Ask) -> Reply {
+    join_with(&room_id, ask, |_, _| Ok(())).await
+}
+
+async fn join_with(room: &str, ask: Ask, check: impl FnOnce(&mut Homeserver, &str) -> Answer<()>) -> Reply {
     let mut content = ask.object_or_nothing()?;
     content.remove("third_party_signed");
     let arguments = json!({ "room": room });
-    let effect = |server: &mut Homeserver, who: &Requester| server.join_room(who, &room, content);
-    let room_id = ask.call("join_room", about(&room), arguments, effect).await?;
+    let effect = |server: &mut Homeserver, who: &Requester| {
+        check(server, room)?;
+        server.join_room(who, room, content)
+    };
+    let room_id = ask.call("join_room", about(room), arguments, effect).await?;
     reply(json!({ "room_id": room_id }))
 }
 
@@ -144,6 +156,9 @@ async fn change_member(method: &'static str, action: &str, Path(room_id): Path<S
     let body = ask.object()?;
     let arguments = json!({ "user_id": body.get("user_id"), "reason": body.get("reason") });
     let effect = |server: &mut Homeserver, who: &Requester| {
+        if body.get("user_id").is_some_and(|user_id| !user_id.is_string()) {
+            return Err(Refusal::new(500, "M_UNKNOWN", "Internal server error"));
+        }
         let user_id = required(&body, "user_id")?;
         server.change_member(who, &room_id, user_id, action, text(&body, "reason"))
     };
@@ -186,7 +201,14 @@ async fn get_keyed_state(Path((room_id, kind, key)): Path<(String, String, Strin
 }
 
 async fn read_state(room_id: &str, kind: &str, key: &str, ask: Ask) -> Reply {
-    let whole = ask.query("format") == Some("event");
+    let whole = match ask.query("format") {
+        None | Some("content") => false,
+        Some("event") => true,
+        Some(_) => {
+            let words = "Query parameter 'format' must be one of ['content', 'event']";
+            return Err(Refusal::new(400, "M_INVALID_PARAM", words).into());
+        }
+    };
     let arguments = json!({ "event_type": kind, "state_key": key });
     let effect =
         |server: &mut Homeserver, who: &Requester| server.get_state_event(who, room_id, kind, key, whole);
@@ -219,7 +241,9 @@ async fn write_state(room_id: &str, kind: &str, key: &str, ask: Ask) -> Reply {
 
 async fn set_typing(Path((room_id, user_id)): Path<(String, String)>, ask: Ask) -> Reply {
     let body = ask.object()?;
-    let typing = body.get("typing").and_then(Value::as_bool).unwrap_or_default();
+    let Some(typing) = body.get("typing").and_then(Value::as_bool) else {
+        return Err(Refusal::new(500, "M_UNKNOWN", "Internal server error").into());
+    };
     let timeout = body.get("timeout").and_then(Value::as_u64).unwrap_or(30_000);
     let timeout = typing.then_some(timeout);
     let arguments = json!({ "timeout": timeout });
@@ -230,8 +254,15 @@ async fn set_typing(Path((room_id, user_id)): Path<(String, String)>, ask: Ask) 
 }
 
 async fn send_receipt(Path((room_id, kind, event_id)): Path<(String, String, String)>, ask: Ask) -> Reply {
-    let body = ask.object_or_nothing()?;
-    let thread = text(&body, "thread_id");
+    let body = ask.object()?;
+    let thread = match body.get("thread_id") {
+        None => None,
+        Some(Value::String(thread)) if !thread.is_empty() => Some(thread.as_str()),
+        Some(_) => {
+            let words = "thread_id field must be a non-empty string";
+            return Err(Refusal::new(400, "M_INVALID_PARAM", words).into());
+        }
+    };
     let arguments = json!({ "event_id": event_id, "receipt_type": kind, "thread_id": thread });
     let effect = |server: &mut Homeserver, who: &Requester| {
         server.send_receipt(who, &room_id, &kind, &event_id, thread)
@@ -254,12 +285,7 @@ async fn read_markers(Path(room_id): Path<String>, ask: Ask) -> Reply {
     done()
 }
 
-fn set_markers(
-    server: &mut Homeserver,
-    who: &Requester,
-    room_id: &str,
-    body: &Object,
-) -> matrix_client::fake::Answer<()> {
+fn set_markers(server: &mut Homeserver, who: &Requester, room_id: &str, body: &Object) -> Answer<()> {
     for kind in ["m.fully_read", "m.read", "m.read.private"] {
         if let Some(event_id) = text(body, kind) {
             server.send_receipt(who, room_id, kind, event_id, None)?;

@@ -21,7 +21,12 @@ impl Homeserver {
         let account = self.accounts.users.get(user_id);
         let found = account.and_then(|account| account.data.get(&(room_id.to_owned(), kind.to_owned())));
         let found = found.map(|(content, _)| content.clone());
-        found.ok_or_else(|| Refusal::not_found("Account data not found"))
+        let words = if room_id.is_empty() {
+            "Account data not found"
+        } else {
+            "Room account data not found"
+        };
+        found.ok_or_else(|| Refusal::not_found(words))
     }
 
     /// `PUT /user/{userId}/[rooms/{roomId}/]account_data/{type}`; the room is empty for global data.
@@ -36,13 +41,26 @@ impl Homeserver {
         if user_id != who.user_id {
             return Err(Refusal::forbidden("Cannot add account data for other users."));
         }
+        let elsewhere = match kind {
+            "m.fully_read" => Some("/rooms/!roomId:server.name/read_markers"),
+            "m.push_rules" if room_id.is_empty() => Some("/pushrules"),
+            _ => None,
+        };
+        if let Some(path) = elsewhere {
+            let words = format!("Cannot set {kind} through this API. Use {path}");
+            return Err(Refusal::new(405, "M_BAD_JSON", words));
+        }
+        self.store_account_data(user_id, room_id, kind, content);
+        Ok(())
+    }
+
+    pub(super) fn store_account_data(&mut self, user_id: &str, room_id: &str, kind: &str, content: Object) {
         let position = self.touch();
         if let Some(account) = self.accounts.users.get_mut(user_id) {
             account
                 .data
                 .insert((room_id.to_owned(), kind.to_owned()), (content, position));
         }
-        Ok(())
     }
 
     pub(super) fn new_account_data(
@@ -58,7 +76,8 @@ impl Homeserver {
         }
         let data = self.accounts.users.get(&who.user_id).map(|account| &account.data);
         for ((room, kind), (content, position)) in data.into_iter().flatten() {
-            let is_new = since.is_none_or(|since| *position > since);
+            let empty_tags = kind == "m.tag" && content.get("tags") == Some(&json!({}));
+            let is_new = since.map_or(!empty_tags, |since| *position > since);
             if room == room_id && is_new && filter.lets_type_through(kind) {
                 events.push(json!({ "type": kind, "content": content }));
             }
@@ -95,6 +114,9 @@ impl Homeserver {
         if user_id != who.user_id {
             return Err(Refusal::forbidden("Cannot create filters for other users"));
         }
+        if definition.get("room").is_some_and(|room| !room.is_object()) {
+            return Err(Refusal::internal());
+        }
         let Some(account) = self.accounts.users.get_mut(user_id) else {
             return Err(Refusal::forbidden("Cannot create filters for other users"));
         };
@@ -111,6 +133,9 @@ impl Homeserver {
         if user_id != who.user_id {
             return Err(Refusal::forbidden("Cannot get filters for other users"));
         }
+        if id.parse::<u64>().is_err() {
+            return Err(Refusal::bad("Invalid filter_id"));
+        }
         self.saved_filter(user_id, id)
             .ok_or_else(|| Refusal::not_found("No such filter"))
     }
@@ -124,7 +149,7 @@ impl Homeserver {
     pub fn sync_filter(&self, who: &Requester, filter: &str) -> Answer<Object> {
         if filter.starts_with('{') {
             let parsed = serde_json::from_str(filter);
-            return parsed.map_err(|_| Refusal::bad("Invalid filter JSON"));
+            return parsed.map_err(|_| Refusal::new(400, "M_NOT_JSON", "Invalid filter JSON"));
         }
         let saved = self.saved_filter(&who.user_id, filter);
         saved.ok_or_else(|| Refusal::invalid_param("No such filter"))

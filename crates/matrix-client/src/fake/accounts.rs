@@ -110,7 +110,7 @@ impl Homeserver {
         user_id
     }
 
-    /// Makes a token for a device, which is made where it does not exist. Its earlier tokens end.
+    /// Makes a token for a device, which is made where it does not exist. Its earlier tokens stay valid.
     pub(super) fn add_session(
         &mut self,
         user_id: &str,
@@ -119,7 +119,6 @@ impl Homeserver {
         refreshable: bool,
     ) -> Object {
         let device_id = device_id.map_or_else(|| self.ids.device(), ToOwned::to_owned);
-        self.drop_tokens(|token| token.user_id == user_id && token.device_id.as_deref() == Some(&device_id));
         if let Some(account) = self.accounts.users.get_mut(user_id) {
             let device = account.devices.entry(device_id.clone()).or_default();
             device.display_name = device
@@ -208,13 +207,20 @@ impl Homeserver {
     }
 
     fn login_user(body: &Object) -> Answer<String> {
-        let identifier = body.get("identifier").and_then(Value::as_object);
-        let user = match identifier {
-            Some(identifier) => identifier.get("user"),
-            None => body.get("user"),
+        let Some(identifier) = body.get("identifier").and_then(Value::as_object) else {
+            let user = text(body, "user").map(ToOwned::to_owned);
+            return user.ok_or_else(|| Refusal::invalid_param("Invalid login submission"));
         };
-        let user = user.and_then(Value::as_str).map(ToOwned::to_owned);
-        user.ok_or_else(|| Refusal::invalid_param("Invalid login submission"))
+        match text(identifier, "type") {
+            Some("m.id.user") => {
+                let user = text(identifier, "user").map(ToOwned::to_owned);
+                user.ok_or_else(|| Refusal::bad("User identifier is missing 'user' key"))
+            }
+            // Addresses and phone numbers: nobody has any.
+            Some("m.id.thirdparty" | "m.id.phone") => Err(Refusal::forbidden("Invalid username or password")),
+            Some(_) => Err(Refusal::bad("Unknown login identifier type")),
+            None => Err(Refusal::invalid_param("Invalid login submission")),
+        }
     }
 
     fn check_password(&mut self, body: &Object) -> Answer<String> {
@@ -223,7 +229,7 @@ impl Homeserver {
         let user = Self::login_user(body)?;
         let password = text(body, "password");
         let password = password.ok_or_else(|| Refusal::invalid_param("Bad parameter: password"))?;
-        let user_id = self.full_user_id(&user);
+        let user_id = self.known_spelling(self.full_user_id(&user));
         self.limits
             .check_login_account(&self.settings, self.clock.elapsed(), &user_id)?;
         let account = self.accounts.users.get(&user_id);
@@ -234,8 +240,25 @@ impl Homeserver {
         }
     }
 
+    /// The user of this name whatever the case of its letters, if there is no other.
+    fn known_spelling(&self, user_id: String) -> String {
+        if self.accounts.users.contains_key(&user_id) {
+            return user_id;
+        }
+        let mut alike = self
+            .accounts
+            .users
+            .keys()
+            .filter(|known| known.eq_ignore_ascii_case(&user_id));
+        match (alike.next(), alike.next()) {
+            (Some(known), None) => known.clone(),
+            _ => user_id,
+        }
+    }
+
     fn check_appservice_login(&mut self, credentials: &Credentials, body: &Object) -> Answer<String> {
-        let index = self.appservice_by_token(credentials)?;
+        let words = "Invalid access token passed.";
+        let index = self.appservice_by_token(credentials, words)?;
         if self.appservices[index].rate_limited {
             self.limits
                 .check_login_address(&self.settings, self.clock.elapsed())?;
@@ -252,14 +275,14 @@ impl Homeserver {
     }
 
     /// The application service of a token that must be one of an application service.
-    pub(super) fn appservice_by_token(&self, credentials: &Credentials) -> Answer<usize> {
+    pub(super) fn appservice_by_token(&self, credentials: &Credentials, unknown: &str) -> Answer<usize> {
         let token = credentials.token.as_deref().filter(|token| !token.is_empty());
         let token = token.ok_or_else(Refusal::missing_token)?;
         let found = self
             .appservices
             .iter()
             .position(|appservice| appservice.as_token == token);
-        found.ok_or_else(|| Refusal::unknown_token("Unrecognised access token", false))
+        found.ok_or_else(|| Refusal::unknown_token(unknown, false))
     }
 
     /// `GET /account/whoami`

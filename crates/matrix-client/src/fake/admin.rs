@@ -58,7 +58,7 @@ impl Homeserver {
             "threepids": [],
             "external_ids": [],
             "erased": account.erased,
-            "last_seen_ts": null,
+            "last_seen_ts": account.appservice_id.is_none().then(|| self.now_ms()),
         });
         Ok(answer.as_object().cloned().unwrap_or_default())
     }
@@ -209,6 +209,20 @@ impl Homeserver {
         Ok(json!({ "messages_per_second": per_second, "burst_count": burst }))
     }
 
+    /// `GET /_synapse/admin/v1/users/{userId}/override_ratelimit`
+    pub fn admin_rate_limit(&self, user_id: &str) -> Answer<Value> {
+        self.check_local(user_id)?;
+        let account = self
+            .accounts
+            .users
+            .get(user_id)
+            .ok_or_else(|| Refusal::not_found("User not found"))?;
+        Ok(match account.rate_limit {
+            Some((per_second, burst)) => json!({ "messages_per_second": per_second, "burst_count": burst }),
+            None => json!({}),
+        })
+    }
+
     /// `DELETE /_synapse/admin/v1/users/{userId}/override_ratelimit`
     pub fn admin_clear_rate_limit(&mut self, user_id: &str) -> Answer<Value> {
         let account = self.accounts.users.get_mut(user_id);
@@ -239,12 +253,7 @@ impl Homeserver {
         let skip = usize::try_from(from).unwrap_or(usize::MAX);
         let take = usize::try_from(limit).unwrap_or(100);
         let total = rooms.len();
-        let page: Vec<Object> = rooms
-            .into_iter()
-            .skip(skip)
-            .take(take)
-            .map(|room| admin_room(room))
-            .collect();
+        let page: Vec<Object> = rooms.into_iter().skip(skip).take(take).map(admin_room).collect();
         let mut answer = json!({ "offset": from, "rooms": page, "total_rooms": total });
         if skip.saturating_add(take) < total {
             answer["next_batch"] = json!(skip + take);
@@ -275,6 +284,11 @@ impl Homeserver {
             json!(room.state_event("m.room.tombstone", "").is_some()),
         );
         answer.insert("replacement_room".to_owned(), json!(replacement));
+        let devices = room
+            .members("join")
+            .filter_map(|(user_id, _)| self.accounts.users.get(user_id));
+        let devices: usize = devices.map(|account| account.devices.len()).sum();
+        answer.insert("joined_local_devices".to_owned(), json!(devices));
         answer.insert("forgotten".to_owned(), json!(!room.is_alive()));
         Ok(answer)
     }
@@ -305,8 +319,10 @@ impl Homeserver {
         if !room_id.starts_with('!') {
             return Err(Refusal::bad(format!("{room_id} is not a legal room ID")));
         }
-        if let Some(room) = self.rooms.get_mut(room_id) {
-            room.is_blocked |= block;
+        if block {
+            self.blocked_rooms.insert(room_id.to_owned());
+        }
+        if let Some(room) = self.rooms.get(room_id) {
             let inside = |membership| matches!(membership, Some("join" | "invite" | "knock"));
             let members: Vec<Arc<super::rooms::StoredEvent>> = room
                 .current_state()
@@ -357,7 +373,7 @@ impl Homeserver {
         self.check_local(user_id)?;
         let room = self
             .room(room_id)
-            .ok_or_else(|| Refusal::not_found("Room not found"))?;
+            .ok_or_else(|| Refusal::bad("Server not in room"))?;
         let giver = room
             .members("join")
             .map(|(member, _)| member)

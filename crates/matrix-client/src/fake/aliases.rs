@@ -14,7 +14,12 @@ use super::{
 impl Homeserver {
     /// `GET /directory/room/{roomAlias}`; answers the room's id.
     pub fn resolve_alias(&self, alias: &str) -> Answer<String> {
-        check_alias(alias)?;
+        if !alias.starts_with('#') || !alias.contains(':') {
+            return Err(Refusal::invalid_param("Room alias invalid"));
+        }
+        if !self.is_local(alias) {
+            return Err(Refusal::new(502, "M_UNKNOWN", "Failed to fetch alias"));
+        }
         let found = self.aliases.get(alias).map(|stored| stored.room_id.clone());
         found.ok_or_else(|| Refusal::not_found(format!("Room alias {alias} not found")))
     }
@@ -112,7 +117,7 @@ impl Homeserver {
         let stored = self
             .aliases
             .get(alias)
-            .ok_or_else(|| Refusal::not_found(format!("Room alias {alias} not found")))?;
+            .ok_or_else(|| Refusal::not_found("Unknown room alias"))?;
         let room = self.room(&stored.room_id);
         let has_power = room.is_some_and(|room| {
             room.power_of(&who.user_id) >= room.power_to_send("m.room.canonical_alias", true)
@@ -161,7 +166,9 @@ impl Homeserver {
 
     /// `GET /rooms/{roomId}/aliases`
     pub fn room_aliases(&self, who: &Requester, room_id: &str) -> Answer<Vec<String>> {
-        self.readable_room(who, room_id)?;
+        if !who.is_admin {
+            self.readable_room(who, room_id)?;
+        }
         Ok(self.aliases_of(room_id))
     }
 
@@ -238,10 +245,18 @@ impl Homeserver {
 
     /// `GET` and `PUT /directory/list/room/{roomId}`
     pub fn set_directory_visibility(&mut self, who: &Requester, room_id: &str, public: bool) -> Answer<()> {
-        let room = self.joined_room(who, room_id)?;
-        if room.power_of(&who.user_id) < room.power_to_send("m.room.canonical_alias", true) && !who.is_admin {
+        let room = self
+            .room(room_id)
+            .ok_or_else(|| Refusal::not_found("Unknown room"))?;
+        if !who.is_admin && !room.is_joined(&who.user_id) {
+            return Err(Refusal::not_in_room(&who.user_id, room_id));
+        }
+        if !who.is_admin && room.power_of(&who.user_id) < room.power_to_send("m.room.canonical_alias", true) {
             let words = "This server requires you to be a moderator in the room to edit its room list entry";
             return Err(Refusal::forbidden(words));
+        }
+        if public && !self.settings.may_publish && !who.is_admin {
+            return Err(Refusal::new(403, "M_UNKNOWN", "Not allowed to publish room"));
         }
         if let Some(room) = self.rooms.get_mut(room_id) {
             room.is_public = public;
@@ -275,8 +290,8 @@ fn check_alias(alias: &str) -> Answer<()> {
     if alias.starts_with('#') && alias.contains(':') {
         Ok(())
     } else {
-        Err(Refusal::invalid_param(format!(
-            "Expected RoomAlias string to start with '#': {alias}"
-        )))
+        Err(Refusal::invalid_param(
+            "Expected RoomAlias string to start with '#'",
+        ))
     }
 }

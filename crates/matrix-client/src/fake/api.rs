@@ -44,13 +44,13 @@ impl FakeMatrix {
         named(method, result.await)
     }
 
-    async fn change_member<'a>(
+    async fn change_member(
         &self,
         (method, action): (&'static str, &'static str),
         session: &Session,
         room_id: &RoomId,
         user_id: &UserId,
-        reason: Option<&'a str>,
+        reason: Option<&str>,
     ) -> Result<()> {
         let request =
             Request::new(method, json!({ "user_id": user_id, "reason": reason })).about(room_id.as_str());

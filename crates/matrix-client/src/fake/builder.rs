@@ -84,6 +84,12 @@ impl FakeMatrixBuilder {
         self
     }
 
+    /// Whether users may list rooms in the server's directory. Default: no, as with Synapse.
+    pub fn publishing(mut self, allowed: bool) -> Self {
+        self.settings.may_publish = allowed;
+        self
+    }
+
     /// When membership events follow a change of the profile. Default: at once.
     pub fn profile_propagation(mut self, propagation: ProfilePropagation) -> Self {
         self.settings.profile_propagation = propagation;

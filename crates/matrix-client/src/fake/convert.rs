@@ -149,11 +149,11 @@ fn list(values: Option<&Value>) -> Vec<Value> {
 pub(super) fn space_room(room: &Value) -> Result<SpaceRoom> {
     let summary = decode(room.clone())?;
     let children = list(room.get("children_state"));
-    let children: Result<Vec<SpaceChild>> = children.into_iter().map(space_child).collect();
+    let children: Result<Vec<SpaceChild>> = children.iter().map(space_child).collect();
     Ok(SpaceRoom::new(summary, children?))
 }
 
-fn space_child(event: Value) -> Result<SpaceChild> {
+fn space_child(event: &Value) -> Result<SpaceChild> {
     let field = |key: &str| event.get(key).cloned().unwrap_or_default();
     let content = |key: &str| event.get("content").and_then(|content| content.get(key)).cloned();
     let via = decode(content("via").unwrap_or_default())?;

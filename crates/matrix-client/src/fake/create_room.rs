@@ -1,4 +1,4 @@
-//! `createRoom`, and the replacement of a room by one of another version.
+//! `createRoom`
 
 use serde_json::{Value, json};
 
@@ -22,6 +22,19 @@ pub struct RoomPlan {
     preset: Preset,
     alias: Option<String>,
     invite: Vec<String>,
+}
+
+impl RoomPlan {
+    /// A private room without alias and invitations.
+    pub(super) fn private(config: Object, version: RoomVersion) -> Self {
+        Self {
+            config,
+            version,
+            preset: Preset::Private,
+            alias: None,
+            invite: Vec::new(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,11 +72,13 @@ impl Homeserver {
         };
         let alias = match config.get("room_alias_name") {
             None => None,
-            Some(name) => Some(self.check_alias_name(name.as_str().unwrap_or_default())?),
+            Some(Value::String(name)) => Some(self.check_alias_name(name)?),
+            Some(_) => return Err(Refusal::internal()),
         };
         let invite = invitees(&config)?;
         self.check_power_override(who, version, &config)?;
         let preset = Preset::of(&config)?;
+        check_creation_content(&config)?;
         Ok(RoomPlan {
             config,
             version,
@@ -109,14 +124,15 @@ impl Homeserver {
     ///
     /// What goes wrong here leaves what was made so far: a room with its creator and its alias, but without the
     /// rest. So it is with Synapse.
-    pub fn make_room(&mut self, who: &Requester, plan: RoomPlan) -> Answer<String> {
-        let create = create_content(who, &plan);
-        let room_id = self.open_room(who, &plan, create);
+    pub fn make_room(&mut self, who: &Requester, plan: &RoomPlan) -> Answer<String> {
+        let create = create_content(who, plan);
+        let (event_id, room_id) = self.name_room(plan.version);
         if let Some(alias) = &plan.alias {
             self.create_alias_unchecked_membership(who, alias, &room_id)?;
         }
-        self.join_creator(who, &room_id)?;
-        self.set_up(who, &room_id, &plan)?;
+        self.open_room(who, plan, (event_id, &room_id), create);
+        self.join_creator(who, &room_id);
+        self.set_up(who, &room_id, plan)?;
         for invitee in &plan.invite {
             let mut content = Object::new();
             if plan.config.get("is_direct").and_then(Value::as_bool) == Some(true) {
@@ -131,24 +147,32 @@ impl Homeserver {
         Ok(room_id)
     }
 
-    fn open_room(&mut self, who: &Requester, plan: &RoomPlan, create: Object) -> String {
+    /// The id of the create event and that of the room.
+    pub(super) fn name_room(&mut self, version: RoomVersion) -> (String, String) {
         let event_id = self.ids.event_id();
-        let room_id = if plan.version.ids_are_hashes() {
+        let room_id = if version.ids_are_hashes() {
             event_id.replacen('$', "!", 1)
         } else {
             format!("!{}:{}", self.ids.room(), self.settings.server_name)
         };
-        let mut room = Room::new(room_id.clone(), plan.version, who.user_id.clone());
-        room.is_public = text(&plan.config, "visibility") == Some("public");
-        self.rooms.insert(room_id.clone(), room);
-        self.append_as(
-            event_id,
-            Draft::state(&room_id, &who.user_id, "m.room.create", "", create),
-        );
-        room_id
+        (event_id, room_id)
     }
 
-    fn join_creator(&mut self, who: &Requester, room_id: &str) -> Answer<()> {
+    pub(super) fn open_room(
+        &mut self,
+        who: &Requester,
+        plan: &RoomPlan,
+        (event_id, room_id): (String, &str),
+        create: Object,
+    ) {
+        let mut room = Room::new(room_id.to_owned(), plan.version, who.user_id.clone());
+        room.is_public = self.settings.may_publish && text(&plan.config, "visibility") == Some("public");
+        self.rooms.insert(room_id.to_owned(), room);
+        let draft = Draft::state(room_id, &who.user_id, "m.room.create", "", create);
+        self.append_as(event_id, draft);
+    }
+
+    pub(super) fn join_creator(&mut self, who: &Requester, room_id: &str) {
         let mut content = Object::new();
         content.insert("membership".to_owned(), json!("join"));
         if let Some(profile) = self.accounts.profiles.get(&who.user_id) {
@@ -168,7 +192,6 @@ impl Homeserver {
             &who.user_id,
             content,
         ));
-        Ok(())
     }
 
     /// The state that a new room has. All of it or, if anything is wrong, nothing of it.
@@ -251,82 +274,6 @@ impl Homeserver {
         }
         Ok(())
     }
-
-    /// `POST /rooms/{roomId}/upgrade`; answers the id of the new room.
-    pub fn upgrade_room(&mut self, who: &Requester, room_id: &str, body: &Object) -> Answer<String> {
-        let version = text(body, "new_version").ok_or_else(|| Refusal::missing_param("new_version"))?;
-        let version = RoomVersion::parse(version).ok_or_else(|| {
-            let words = "Your homeserver does not support this room version";
-            Refusal::new(400, "M_UNSUPPORTED_ROOM_VERSION", words)
-        })?;
-        let old = self.joined_room(who, room_id)?;
-        let needed = old.power_to_send("m.room.tombstone", true);
-        let power = old.power_of(&who.user_id);
-        if power < needed {
-            return Err(Refusal::forbidden(format!(
-                "You don't have permission to post that to the room. user_level ({power}) < send_level ({needed})"
-            )));
-        }
-        let predecessor = json!({ "room_id": room_id });
-        let plan = replacement(old, version, predecessor);
-        let create = create_content(who, &plan);
-        let levels = copied_levels(old, who, version);
-        let kept = copied_state(old);
-        let aliases: Vec<String> = self
-            .aliases
-            .iter()
-            .filter(|(_, to)| to.room_id == room_id)
-            .map(|(alias, _)| alias.clone())
-            .collect();
-        let canonical = old
-            .state_event("m.room.canonical_alias", "")
-            .map(|event| event.content.clone());
-        let new_id = self.open_room(who, &plan, create);
-        self.join_creator(who, &new_id)?;
-        self.append(Draft::state(
-            &new_id,
-            &who.user_id,
-            "m.room.power_levels",
-            "",
-            levels,
-        ));
-        for (kind, state_key, content) in kept {
-            self.append(Draft::state(&new_id, &who.user_id, &kind, &state_key, content));
-        }
-        let mut tombstone = Object::new();
-        tombstone.insert("body".to_owned(), json!("This room has been replaced"));
-        tombstone.insert("replacement_room".to_owned(), json!(new_id));
-        self.accept(Draft::state(
-            room_id,
-            &who.user_id,
-            "m.room.tombstone",
-            "",
-            tombstone,
-        ))?;
-        for alias in aliases {
-            if let Some(stored) = self.aliases.get_mut(&alias) {
-                stored.room_id.clone_from(&new_id);
-            }
-        }
-        if let Some(canonical) = canonical {
-            let empty = Object::new();
-            self.append(Draft::state(
-                room_id,
-                &who.user_id,
-                "m.room.canonical_alias",
-                "",
-                empty,
-            ));
-            self.append(Draft::state(
-                &new_id,
-                &who.user_id,
-                "m.room.canonical_alias",
-                "",
-                canonical,
-            ));
-        }
-        Ok(new_id)
-    }
 }
 
 impl Room {
@@ -352,11 +299,40 @@ impl Room {
     }
 }
 
+/// What `m.room.create` may not hold.
+fn check_creation_content(config: &Object) -> Answer<()> {
+    let Some(content) = config.get("creation_content").and_then(Value::as_object) else {
+        return Ok(());
+    };
+    super::events::check_numbers(content)?;
+    let refuse = |words: &str| Err(Refusal::new(400, "M_FORBIDDEN", words));
+    match content.get("additional_creators") {
+        None => Ok(()),
+        Some(Value::Array(creators)) => {
+            match creators.iter().map(Value::as_str).collect::<Option<Vec<_>>>() {
+                None => refuse("entry in additional_creators is not a string"),
+                Some(creators) if !creators.iter().all(|id| id.starts_with('@') && id.contains(':')) => {
+                    refuse("entry in additional_creators is not a valid user ID")
+                }
+                Some(_) => Ok(()),
+            }
+        }
+        Some(_) => refuse("additional_creators must be an array"),
+    }
+}
+
 fn invitees(config: &Object) -> Answer<Vec<String>> {
     let list = match config.get("invite") {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Array(list)) => list,
-        Some(_) => return Err(Refusal::bad_json("invite must be a list")),
+        Some(Value::String(text)) => {
+            // Synapse walks through the text, letter by letter.
+            return Err(Refusal::bad(format!(
+                "Invalid user_id: {}",
+                text.chars().next().unwrap_or(' ')
+            )));
+        }
+        Some(_) => return Err(Refusal::internal()),
     };
     let check = |user: &Value| match user.as_str() {
         Some(user_id) if user_id.starts_with('@') && user_id.contains(':') => Ok(user_id.to_owned()),
@@ -375,10 +351,12 @@ fn initial_state(config: &Object) -> Answer<Vec<(String, String, Value)>> {
     let mut state: Vec<(String, String, Value)> = Vec::new();
     for event in list {
         let kind = event.get("type").and_then(Value::as_str);
-        let kind = kind.ok_or_else(|| Refusal::bad_json("initial_state entries need a type"))?;
+        let kind = kind
+            .filter(|kind| *kind != "m.room.create")
+            .ok_or_else(Refusal::internal)?;
         let state_key = event.get("state_key").and_then(Value::as_str).unwrap_or_default();
         let content = event.get("content").filter(|content| content.is_object());
-        let content = content.ok_or_else(|| Refusal::bad_json("initial_state entries need a content"))?;
+        let content = content.ok_or_else(Refusal::internal)?;
         // A later one takes the place of an earlier one, in its place.
         match state
             .iter_mut()
@@ -391,7 +369,7 @@ fn initial_state(config: &Object) -> Answer<Vec<(String, String, Value)>> {
     Ok(state)
 }
 
-fn create_content(who: &Requester, plan: &RoomPlan) -> Object {
+pub(super) fn create_content(who: &Requester, plan: &RoomPlan) -> Object {
     let mut content = plan
         .config
         .get("creation_content")
@@ -464,73 +442,4 @@ fn power_levels(who: &Requester, plan: &RoomPlan) -> Value {
         levels[key.as_str()] = value.clone();
     }
     levels
-}
-
-fn replacement(old: &Room, version: RoomVersion, predecessor: Value) -> RoomPlan {
-    let mut create = old
-        .state_content("m.room.create", "")
-        .cloned()
-        .unwrap_or_default();
-    for key in ["creator", "room_version", "predecessor", "additional_creators"] {
-        create.remove(key);
-    }
-    create.insert("predecessor".to_owned(), predecessor);
-    let mut config = Object::new();
-    config.insert("creation_content".to_owned(), Value::Object(create));
-    let visibility = if old.is_public { "public" } else { "private" };
-    config.insert("visibility".to_owned(), json!(visibility));
-    RoomPlan {
-        config,
-        version,
-        preset: Preset::Private,
-        alias: None,
-        invite: Vec::new(),
-    }
-}
-
-fn copied_levels(old: &Room, who: &Requester, version: RoomVersion) -> Object {
-    let mut levels = old
-        .state_content("m.room.power_levels", "")
-        .cloned()
-        .unwrap_or_default();
-    if let Some(Value::Object(users)) = levels.get_mut("users") {
-        if version.creators_have_power() {
-            users.remove(&who.user_id);
-        } else {
-            users.insert(who.user_id.clone(), json!(100));
-        }
-    }
-    levels
-}
-
-/// What a replacement takes over from the room it replaces.
-fn copied_state(old: &Room) -> Vec<(String, String, Object)> {
-    let taken = |kind: &str| {
-        matches!(
-            kind,
-            "m.room.join_rules"
-                | "m.room.name"
-                | "m.room.topic"
-                | "m.room.history_visibility"
-                | "m.room.guest_access"
-                | "m.room.avatar"
-                | "m.room.encryption"
-                | "m.room.server_acl"
-                | "m.room.related_groups"
-        ) || (kind == "m.space.child" && old.room_type() == Some("m.space"))
-    };
-    let banned = |event: &super::rooms::StoredEvent| {
-        event.kind == "m.room.member" && event.membership() == Some("ban")
-    };
-    old.current_state()
-        .filter(|event| taken(&event.kind) || banned(event))
-        .filter(|event| !event.content.is_empty())
-        .map(|event| {
-            (
-                event.kind.clone(),
-                event.state_key.clone().unwrap_or_default(),
-                event.content.clone(),
-            )
-        })
-        .collect()
 }

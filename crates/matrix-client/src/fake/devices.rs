@@ -30,7 +30,8 @@ impl Homeserver {
         }
         let session = self.ids.session();
         self.accounts.sessions.insert(session.clone(), Vec::new());
-        let mut refusal = Refusal::new(401, "M_FORBIDDEN", "Invalid password");
+        let mut refusal =
+            Refusal::new(401, "M_FORBIDDEN", "Invalid username or password").with("completed", json!([]));
         if given.is_none() {
             refusal.body.clear();
         }
@@ -50,7 +51,7 @@ impl Homeserver {
         devices
             .into_iter()
             .flatten()
-            .map(|(id, device)| show(&who.user_id, id, device))
+            .map(|(id, device)| show(&who.user_id, id, device, self.now_ms()))
             .collect()
     }
 
@@ -58,8 +59,8 @@ impl Homeserver {
     pub fn device(&self, who: &Requester, id: &str) -> Answer<Object> {
         let account = self.accounts.users.get(&who.user_id);
         let device = account.and_then(|account| account.devices.get(id));
-        let device = device.ok_or_else(|| Refusal::not_found("No device found"))?;
-        Ok(show(&who.user_id, id, device))
+        let device = device.ok_or_else(|| Refusal::not_found("Not found"))?;
+        Ok(show(&who.user_id, id, device, self.now_ms()))
     }
 
     /// `PUT /devices/{deviceId}`
@@ -109,12 +110,13 @@ impl Homeserver {
     }
 }
 
-fn show(user_id: &str, id: &str, device: &Device) -> Object {
+/// Whoever asks was seen just now.
+fn show(user_id: &str, id: &str, device: &Device, now_ms: u64) -> Object {
     let shown = json!({
         "device_id": id,
         "display_name": device.display_name,
         "last_seen_ip": "127.0.0.1",
-        "last_seen_ts": null,
+        "last_seen_ts": now_ms,
         "user_id": user_id,
     });
     shown.as_object().cloned().unwrap_or_default()

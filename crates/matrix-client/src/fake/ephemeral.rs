@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     homeserver::Homeserver,
+    messages::position_of,
     refusal::{Answer, Object, Refusal},
     requester::Requester,
     rooms::{ReceiptKey, Room, StoredReceipt},
@@ -14,7 +15,6 @@ use super::{
 pub(super) struct ToDevice {
     position: u64,
     user_id: String,
-    /// `*` for all devices.
     device_id: String,
     event: Value,
 }
@@ -95,14 +95,15 @@ impl Homeserver {
         thread: Option<&str>,
     ) -> Answer<()> {
         if !matches!(kind, "m.read" | "m.read.private" | "m.fully_read") {
-            return Err(Refusal::bad(format!(
-                "Receipt type must be 'm.read, m.read.private, m.fully_read', got {kind}"
-            )));
+            return Err(Refusal::bad(
+                "Receipt type must be m.read.private, m.fully_read, m.read",
+            ));
         }
-        self.joined_room(who, room_id)?;
+        self.check_receipt(who, room_id, kind, event_id, thread)?;
         if kind == "m.fully_read" {
             let content = [("event_id".to_owned(), json!(event_id))].into_iter().collect();
-            return self.set_account_data(who, &who.user_id, room_id, "m.fully_read", content);
+            self.store_account_data(&who.user_id, room_id, "m.fully_read", content);
+            return Ok(());
         }
         let key: ReceiptKey = (
             kind.to_owned(),
@@ -141,16 +142,71 @@ impl Homeserver {
         for (user_id, devices) in messages {
             for (device_id, content) in devices.as_object().into_iter().flatten() {
                 let event = json!({ "type": kind, "sender": who.user_id, "content": content });
-                let position = self.touch();
-                let message = ToDevice {
-                    position,
-                    user_id: user_id.clone(),
-                    device_id: device_id.clone(),
-                    event,
-                };
-                self.to_device.push(message);
+                let account = self.accounts.users.get(user_id);
+                let known = account
+                    .into_iter()
+                    .flat_map(|account| account.devices.keys().cloned());
+                let targets: Vec<String> = known
+                    .filter(|known| device_id == "*" || device_id == known)
+                    .collect();
+                for device_id in targets {
+                    let position = self.touch();
+                    let (user_id, event) = (user_id.clone(), event.clone());
+                    self.to_device.push(ToDevice {
+                        position,
+                        user_id,
+                        device_id,
+                        event,
+                    });
+                }
             }
         }
+    }
+
+    /// Receipts for events that nobody knows are passed over, those of outsiders and for the wrong thread are not.
+    fn check_receipt(
+        &self,
+        who: &Requester,
+        room_id: &str,
+        kind: &str,
+        event_id: &str,
+        thread: Option<&str>,
+    ) -> Answer<()> {
+        let room = self.room(room_id);
+        let event = room.and_then(|room| room.by_id.get(event_id));
+        let (Some(room), Some(event)) = (room, event) else {
+            if kind == "m.fully_read" {
+                let words = format!("Could not find event {event_id} in room {room_id}");
+                return Err(Refusal::new(404, "M_UNKNOWN", words));
+            }
+            return Ok(());
+        };
+        if !room.is_joined(&who.user_id) {
+            return Err(Refusal::forbidden(
+                "You don't have permission to access that event.",
+            ));
+        }
+        let in_thread = |root: &str| match super::relations::relation(&event.content) {
+            _ if event_id == root => true,
+            Some((_, parent)) => parent == root,
+            None => root == "main",
+        };
+        match thread {
+            Some(root) if !in_thread(root) => Err(Refusal::invalid_param(format!(
+                "event_id {event_id} is not related to thread {root}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Messages to a device are gone once the device shows the token that came with them.
+    pub(super) fn drop_fetched_to_device(&mut self, who: &Requester, since: Option<&str>) {
+        let (Some(device_id), Some(Ok(since))) = (&who.device_id, since.map(position_of)) else {
+            return;
+        };
+        self.to_device.retain(|message| {
+            message.position > since || message.user_id != who.user_id || message.device_id != *device_id
+        });
     }
 
     pub(super) fn waiting_to_device(&self, who: &Requester, since: Option<u64>) -> Vec<Value> {
@@ -160,7 +216,7 @@ impl Homeserver {
         let waiting = self.to_device.iter().filter(|message| {
             message.position > since.unwrap_or(0)
                 && message.user_id == who.user_id
-                && (message.device_id == "*" || message.device_id == *device_id)
+                && message.device_id == *device_id
         });
         waiting.map(|message| message.event.clone()).collect()
     }

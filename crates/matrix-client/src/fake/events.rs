@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     homeserver::Homeserver,
+    power::quoted,
     refusal::{Answer, Object, Refusal},
     relations,
     requester::Requester,
@@ -63,6 +64,8 @@ pub(super) struct Show<'a> {
     pub(super) room_id: bool,
     /// With aggregations and the viewer's membership.
     pub(super) bundle: bool,
+    /// With the transaction ids of the viewer's device.
+    pub(super) transactions: bool,
 }
 
 impl<'a> Show<'a> {
@@ -73,6 +76,7 @@ impl<'a> Show<'a> {
             classic: true,
             room_id: true,
             bundle: true,
+            transactions: true,
         }
     }
 
@@ -91,6 +95,7 @@ impl<'a> Show<'a> {
             classic: false,
             room_id: false,
             bundle: true,
+            transactions: true,
         }
     }
 
@@ -101,6 +106,7 @@ impl<'a> Show<'a> {
             classic: true,
             room_id: true,
             bundle: false,
+            transactions: false,
         }
     }
 
@@ -159,6 +165,15 @@ impl Homeserver {
             transaction: draft.transaction,
             invite_room_state,
         });
+        let redacts_nothing = event.kind == "m.room.redaction"
+            && event
+                .redacts
+                .as_ref()
+                .is_none_or(|target| !room.by_id.contains_key(target));
+        if redacts_nothing {
+            // It is accepted, and shown to nobody.
+            return event;
+        }
         room.timeline.push(Arc::clone(&event));
         room.by_id.insert(event.event_id.clone(), Arc::clone(&event));
         if let Some(state_key) = &event.state_key {
@@ -212,7 +227,9 @@ impl Homeserver {
                 content.insert("redacts".to_owned(), json!(redacts));
             }
         }
-        if show.room_id {
+        // The create event of version 12 does not hold the id that is made of it; servers always add it.
+        let always = room.version.ids_are_hashes() && event.kind == "m.room.create";
+        if show.room_id || always {
             shown.insert("room_id".to_owned(), json!(event.room_id));
         }
         if show.classic {
@@ -235,7 +252,13 @@ impl Homeserver {
 
     fn add_unsigned(&self, room: &Room, event: &StoredEvent, show: Show<'_>, unsigned: &mut Object) {
         if let Some(previous) = &event.replaces {
-            unsigned.insert("prev_content".to_owned(), Value::Object(previous.content.clone()));
+            let redacted = room.redactions.contains_key(&previous.event_id);
+            let content = if redacted {
+                room.pruned(previous)
+            } else {
+                previous.content.clone()
+            };
+            unsigned.insert("prev_content".to_owned(), Value::Object(content));
             unsigned.insert("prev_sender".to_owned(), json!(previous.sender));
             unsigned.insert("replaces_state".to_owned(), json!(previous.event_id));
         }
@@ -252,7 +275,7 @@ impl Homeserver {
         };
         if let Some((user_id, device_id, transaction_id)) = &event.transaction {
             let same_device = viewer.device_id.as_deref().unwrap_or_default() == device_id;
-            if *user_id == viewer.user_id && same_device {
+            if show.transactions && *user_id == viewer.user_id && same_device {
                 unsigned.insert("transaction_id".to_owned(), json!(transaction_id));
             }
         }
@@ -261,7 +284,7 @@ impl Homeserver {
                 .membership_at(&viewer.user_id, event.position)
                 .unwrap_or("leave");
             unsigned.insert("membership".to_owned(), json!(membership));
-            let aggregations = self.aggregations(room, event, viewer);
+            let aggregations = self.aggregations(room, event, viewer, show);
             if !aggregations.is_empty() {
                 unsigned.insert("m.relations".to_owned(), Value::Object(aggregations));
             }
@@ -281,7 +304,14 @@ impl Homeserver {
         ];
         let general = kinds.iter().filter_map(|kind| room.state_event(kind, ""));
         let member = about.and_then(|user_id| room.state_event("m.room.member", user_id));
-        general.chain(member).map(|event| strip(event)).collect()
+        let show = |event: &Arc<StoredEvent>| {
+            let mut stripped = strip(event);
+            if room.redactions.contains_key(&event.event_id) {
+                stripped["content"] = Value::Object(room.pruned(event));
+            }
+            stripped
+        };
+        general.chain(member).map(show).collect()
     }
 
     fn stripped_state_for(&self, draft: &Draft) -> Option<Vec<Value>> {
@@ -318,7 +348,7 @@ impl Room {
         match draft.kind.as_str() {
             "m.room.power_levels" => self.check_power_levels(&draft.sender, &draft.content),
             "m.room.redaction" => self.check_redaction(draft),
-            "m.room.create" if draft.state_key.is_some() => Err(Refusal::forbidden("Invalid create event")),
+            "m.room.create" if draft.state_key.is_some() => Err(Refusal::internal()),
             _ => Ok(()),
         }
     }
@@ -410,6 +440,10 @@ fn check_shape(draft: &Draft) -> Answer<()> {
         draft.kind.as_str(),
         "m.room.topic" | "m.room.name" | "m.room.member" | "m.room.tombstone" | "m.room.create"
     );
+    let crashes = matches!(draft.kind.as_str(), "m.room.create" | "m.room.power_levels");
+    if crashes && draft.state_key.is_none() {
+        return Err(Refusal::internal());
+    }
     if state_only && draft.state_key.is_none() {
         return Err(Refusal::bad(format!("'{}' must be state events", draft.kind)));
     }
@@ -429,29 +463,35 @@ fn check_shape(draft: &Draft) -> Answer<()> {
 }
 
 fn check_mentions(mentions: &Value) -> Answer<()> {
-    let Some(fields) = mentions.as_object() else {
-        return Err(Refusal::bad_json(format!("{mentions} is not of type 'object'")));
+    let refuse = |key: &str, value: &Value, kind: &str| {
+        let name = if key.is_empty() {
+            String::new()
+        } else {
+            format!("\"{key}\": ")
+        };
+        Err(Refusal::bad_json(format!(
+            "{name}{} is not of type '{kind}'",
+            quoted(value)
+        )))
     };
-    if let Some(users) = fields.get("user_ids") {
-        let list = users.as_array();
-        let list =
-            list.ok_or_else(|| Refusal::bad_json(format!("\"user_ids\": {users} is not of type 'array'")))?;
-        if let Some(wrong) = list.iter().find(|user| !user.is_string()) {
-            return Err(Refusal::bad_json(format!(
-                "\"user_ids\": {wrong} is not of type 'string'"
-            )));
-        }
+    let Some(fields) = mentions.as_object() else {
+        return refuse("", mentions, "object");
+    };
+    match fields.get("user_ids") {
+        // A text is a sequence too, for Python.
+        None | Some(Value::String(_)) => {}
+        Some(Value::Array(users)) if users.iter().all(Value::is_string) => {}
+        Some(Value::Array(_)) => return Err(Refusal::internal()),
+        Some(other) => return refuse("user_ids", other, "array"),
     }
     match fields.get("room") {
-        Some(room) if !room.is_boolean() => Err(Refusal::bad_json(format!(
-            "\"room\": {room} is not of type 'boolean'"
-        ))),
+        Some(room) if !room.is_boolean() => refuse("room", room, "boolean"),
         _ => Ok(()),
     }
 }
 
 /// Canonical JSON knows integers of 53 bits and no other numbers.
-fn check_numbers(content: &Object) -> Answer<()> {
+pub(super) fn check_numbers(content: &Object) -> Answer<()> {
     const LIMIT: i64 = (1 << 53) - 1;
     fn check(value: &Value) -> Answer<()> {
         match value {

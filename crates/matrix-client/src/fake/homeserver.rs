@@ -1,6 +1,6 @@
 //! The model of the server: all it knows, and what does not fit elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -33,6 +33,8 @@ pub struct Homeserver {
     pub(super) appservices: Vec<Appservice>,
     pub(super) rooms: BTreeMap<String, Room>,
     pub(super) aliases: BTreeMap<String, StoredAlias>,
+    /// Rooms that nobody of this server may join, be they there or not.
+    pub(super) blocked_rooms: BTreeSet<String>,
     pub(super) media: BTreeMap<String, StoredMedia>,
     pub(super) limits: Limits,
     pub(super) transactions: Transactions,
@@ -68,6 +70,7 @@ impl Homeserver {
             appservices,
             rooms: BTreeMap::new(),
             aliases: BTreeMap::new(),
+            blocked_rooms: BTreeSet::new(),
             media: BTreeMap::new(),
             limits: Limits::default(),
             transactions: Transactions::default(),

@@ -161,11 +161,6 @@ impl Homeserver {
         let _ = self.limit_messages(who, true);
     }
 
-    /// Checks and counts an event.
-    pub(super) fn limit_event(&mut self, who: &Requester) -> Answer<()> {
-        self.limit_messages(who, true)
-    }
-
     pub(super) fn limit_room_creation(&mut self, who: &Requester) -> Answer<()> {
         if !self.is_limited(who) {
             return Ok(());

@@ -22,6 +22,7 @@ impl FakeMatrix {
     ) -> Result<Answer<Object>, Failure> {
         let prepare = |server: &mut Homeserver| {
             let who = server.authenticate(credentials)?;
+            server.drop_fetched_to_device(&who, call.since.as_deref());
             let filter = match &call.filter {
                 None => Object::new(),
                 Some(filter) => server.sync_filter(&who, filter)?,
@@ -87,7 +88,7 @@ impl FakeMatrix {
         let answer = match plan {
             Ok((plan, who)) => {
                 tokio::task::yield_now().await;
-                self.apply(|server| server.make_room(&who, plan))
+                self.apply(|server| server.make_room(&who, &plan))
             }
             Err(refusal) => Err(refusal),
         };

@@ -110,15 +110,27 @@ impl Homeserver {
 
     /// `GET /client/v1/media/download/{serverName}/{mediaId}`
     pub fn download(&self, server_name: &str, id: &str) -> Answer<StoredMedia> {
+        if server_name != self.settings.server_name {
+            return Err(Refusal::forbidden(format!(
+                "Federation denied with {server_name}."
+            )));
+        }
         let path = format!("/_matrix/client/v1/media/download/{server_name}/{id}");
-        let here = server_name == self.settings.server_name;
-        match self.media.get(id).filter(|_| here) {
+        match self.media.get(id) {
             Some(media) if media.bytes.is_none() => Err(Refusal::new(
                 504,
                 "M_NOT_YET_UPLOADED",
                 "Media has not been uploaded yet",
             )),
-            Some(media) => Ok(media.clone()),
+            Some(media) => {
+                let mut media = media.clone();
+                // Synapse takes every text for UTF-8.
+                media.content_type = media.content_type.map(|kind| match kind.starts_with("text/") {
+                    true if !kind.contains("charset") => format!("{kind}; charset=UTF-8"),
+                    _ => kind,
+                });
+                Ok(media)
+            }
             None => Err(Refusal::not_found(format!("Not found '{path}'"))),
         }
     }

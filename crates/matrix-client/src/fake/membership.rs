@@ -57,17 +57,22 @@ impl Homeserver {
         if !matches!(membership.as_str(), "join" | "invite" | "leave" | "ban" | "knock") {
             return Err(Refusal::bad("Invalid membership key"));
         }
-        let content = self.membership_content(target, &membership, &change.content)?;
-        let room = self.room(room_id);
-        if !matches!(membership.as_str(), "leave" | "ban") && room.is_some_and(|room| room.is_blocked) {
-            return Err(Refusal::forbidden("This room has been blocked on this server"));
+        if membership == "invite" && !self.is_local(target) {
+            return Err(Refusal::other_server(target));
         }
+        let content = self.membership_content(target, &membership, &change.content)?;
+        if !matches!(membership.as_str(), "leave" | "ban") && self.blocked_rooms.contains(room_id) {
+            return Err(Refusal::new(
+                403,
+                "M_UNKNOWN",
+                "This room has been blocked on this server",
+            ));
+        }
+        let room = self.room(room_id);
         let Some(room) = room.filter(|room| room.is_alive()) else {
             return self.change_in_unknown_room(who, target, room_id, &membership);
         };
-        if let Some(event_id) = room.check_transition(&who.user_id, target, change, &content)? {
-            return Ok(event_id);
-        }
+        room.check_transition(target, change)?;
         let mut content = content;
         if membership == "join"
             && let Some(host) = self.authorising_user(room_id, target)
@@ -77,9 +82,13 @@ impl Homeserver {
         let mut draft = Draft::state(room_id, &who.user_id, "m.room.member", target, content);
         draft.ts = change.ts;
         if !change.unlimited {
-            self.limit_event(who)?;
+            self.check_event_limit(who, room_id)?;
         }
+        let before = self.position;
         let event = self.accept(draft)?;
+        if !change.unlimited && event.position > before {
+            self.count_event(who);
+        }
         Ok(event.event_id.clone())
     }
 
@@ -158,11 +167,19 @@ impl Homeserver {
                 "M_UNKNOWN",
                 "Can't join remote room because no servers that are in the room have been provided.",
             )),
-            _ => Err(Refusal::forbidden(format!(
-                "{} not in room {room_id}.",
-                who.user_id
-            ))),
+            _ => Err(Refusal::forbidden("Unknown room")),
         }
+    }
+
+    /// What stands in place of a room's id or alias in `POST /join/{roomIdOrAlias}` must look like one.
+    pub fn check_room_or_alias(&self, room: &str) -> Answer<()> {
+        let alias = room.starts_with('#') && room.contains(':');
+        if alias || room.starts_with('!') {
+            return Ok(());
+        }
+        Err(Refusal::bad(format!(
+            "{room} was not legal room ID or room alias"
+        )))
     }
 
     /// `POST /join/{roomIdOrAlias}` and `POST /rooms/{roomId}/join`; answers the room's id.
@@ -208,9 +225,7 @@ impl Homeserver {
         reason: Option<&str>,
     ) -> Answer<()> {
         if !user_id.starts_with('@') || !user_id.contains(':') {
-            return Err(Refusal::invalid_param(format!(
-                "Expected UserID string to start with '@': {user_id}"
-            )));
+            return Err(Refusal::invalid_param("Expected UserID string to start with '@'"));
         }
         self.change_membership(who, user_id, room_id, &Change::new(action, with_reason(reason)))?;
         Ok(())
@@ -254,14 +269,8 @@ impl Homeserver {
 }
 
 impl Room {
-    /// Refuses what cannot be, and answers the present event for what changes nothing.
-    fn check_transition(
-        &self,
-        sender: &str,
-        target: &str,
-        change: &Change,
-        content: &Object,
-    ) -> Answer<Option<String>> {
+    /// Refuses what cannot be, whoever wants it.
+    fn check_transition(&self, target: &str, change: &Change) -> Answer<()> {
         let action = change.action.as_str();
         let present = self.state_event("m.room.member", target);
         let old = present.and_then(|event| event.membership());
@@ -279,16 +288,10 @@ impl Room {
                 format!("Cannot {action} user who was banned"),
             ));
         }
-        if let Some(present) = present {
-            let same_membership = old == Some(change.membership());
-            if same_membership && present.sender == sender && present.content == *content {
-                return Ok(Some(present.event_id.clone()));
-            }
-        }
         if action == "kick" && matches!(old, None | Some("ban" | "leave")) {
             return Err(Refusal::forbidden("The target user is not in the room"));
         }
-        Ok(None)
+        Ok(())
     }
 
     /// The rules of the room for membership events.

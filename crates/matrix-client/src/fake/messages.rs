@@ -64,6 +64,18 @@ impl Homeserver {
                 .and_then(Value::as_str)
                 .map(ToOwned::to_owned);
         }
+        if event_type == "m.room.member" {
+            let words = "Tried to send member event through non-member codepath";
+            return Err(Refusal::new(500, "M_UNKNOWN", words));
+        }
+        let parent = super::relations::parent_of(&draft.content);
+        let elsewhere = |parent: &str| {
+            !room.by_id.contains_key(parent)
+                && self.rooms.values().any(|room| room.by_id.contains_key(parent))
+        };
+        if parent.is_some_and(elsewhere) {
+            return Err(Refusal::bad("Relations must be in the same room"));
+        }
         room.check_relation(&who.user_id, event_type, &draft.content)?;
         draft.ts = sending.ts.filter(|_| who.appservice_id.is_some());
         self.send(who, &path, sending.transaction_id, draft)
@@ -136,7 +148,10 @@ impl Homeserver {
         room_id: &str,
         event_id: &str,
     ) -> Answer<(&Room, Arc<StoredEvent>)> {
-        let (room, view) = self.readable_room(who, room_id)?;
+        // Of what one may not see it is not even said that it is there.
+        let (room, view) = self
+            .readable_room(who, room_id)
+            .map_err(|_| Refusal::event_not_found())?;
         let event = room
             .by_id
             .get(event_id)
@@ -179,7 +194,7 @@ impl Homeserver {
         let (room, view) = self.readable_room(who, room_id)?;
         let filter = EventFilter::new(&request.filter);
         let start = match &request.from {
-            Some(token) => position_of(token)?,
+            Some(token) => position_of(token).map_err(|_| Refusal::bad("'from' parameter is invalid"))?,
             None if request.backward => self.position,
             None => 0,
         };
@@ -204,7 +219,6 @@ impl Homeserver {
         if request.backward {
             events.reverse();
         }
-        let more = events.len() > limit;
         events.truncate(limit);
         let shown: Vec<Object> = events
             .iter()
@@ -213,13 +227,15 @@ impl Homeserver {
         let mut answer = Object::new();
         answer.insert("start".to_owned(), json!(token_of(start)));
         // Synapse answers an `end` until a page is empty: the last page with events has one.
-        if let Some(last) = events.last().filter(|_| more || !events.is_empty()) {
+        if let Some(last) = events.last() {
             let end = if request.backward {
                 last.position - 1
             } else {
                 last.position
             };
             answer.insert("end".to_owned(), json!(token_of(end)));
+        } else if limit == 0 {
+            answer.insert("end".to_owned(), json!(token_of(start)));
         }
         if filter.lazy_load_members {
             let senders: std::collections::BTreeSet<&str> =

@@ -85,18 +85,20 @@ impl Room {
             let is_int = |value: &Value| value.is_i64() || value.is_u64();
             if single && !is_int(value) {
                 return Err(Refusal::bad_json(format!(
-                    "\"{key}\": {value} is not of type 'integer'"
+                    "\"{key}\": {} is not of type 'integer'",
+                    quoted(value)
                 )));
             }
             if table {
                 let entries = value.as_object();
                 let entries = entries.ok_or_else(|| {
-                    Refusal::bad_json(format!("\"{key}\": {value} is not of type 'object'"))
+                    Refusal::bad_json(format!("\"{key}\": {} is not of type 'object'", quoted(value)))
                 })?;
                 let wrong = entries.iter().find(|(_, level)| !is_int(level));
                 if let (true, Some((entry, level))) = (self.version.strict_power_levels(), wrong) {
                     return Err(Refusal::bad_json(format!(
-                        "\"{entry}\": {level} is not of type 'integer'"
+                        "\"{entry}\": {} is not of type 'integer'",
+                        quoted(level)
                     )));
                 }
             }
@@ -178,4 +180,15 @@ fn level(value: &Value) -> Option<i64> {
     value
         .as_i64()
         .or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()))
+}
+
+/// As Python writes it.
+pub(super) fn quoted(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("'{text}'"),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::Null => "None".to_owned(),
+        other => other.to_string(),
+    }
 }

@@ -33,8 +33,7 @@ impl Homeserver {
     /// `GET /profile/{userId}`
     pub fn profile(&self, user_id: &str) -> Answer<Object> {
         if !self.is_local(user_id) {
-            let server = user_id.split_once(':').map_or(user_id, |(_, server)| server);
-            return Err(Refusal::forbidden(format!("Federation denied with {server}.")));
+            return Err(Refusal::other_server(user_id));
         }
         let profile = self.accounts.profiles.get(user_id);
         let profile = profile.ok_or_else(|| Refusal::new(404, "M_UNKNOWN", "No row found (profiles)"))?;
@@ -47,15 +46,21 @@ impl Homeserver {
                 answer.insert(key.to_owned(), json!(value));
             }
         }
+        if answer.is_empty() {
+            return Err(Refusal::not_found("Profile was not found"));
+        }
         Ok(answer)
     }
 
     /// `GET /profile/{userId}/{field}`
     pub fn profile_field(&self, user_id: &str, field: ProfileField) -> Answer<Object> {
-        let mut profile = self.profile(user_id).map_err(|refusal| match refusal.status {
-            404 => Refusal::not_found("Profile was not found"),
-            _ => refusal,
-        })?;
+        if self.is_local(user_id) && !self.accounts.profiles.contains_key(user_id) {
+            return Err(Refusal::not_found("Profile was not found"));
+        }
+        let mut profile = match self.profile(user_id) {
+            Err(refusal) if refusal.status == 404 => Object::new(),
+            other => other?,
+        };
         profile.retain(|key, _| key == field.key());
         Ok(profile)
     }

@@ -296,10 +296,7 @@ impl Delivery {
                 return;
             }
             self.news.borrow_and_update();
-            if let Some(user_id) = self
-                .with_server(|server, id| server.next_unknown_user(id))
-                .flatten()
-            {
+            if let Some(user_id) = self.with_server(super::Homeserver::next_unknown_user).flatten() {
                 self.endpoint.query_user(&user_id).await;
                 continue;
             }

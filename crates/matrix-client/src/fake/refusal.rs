@@ -120,6 +120,17 @@ impl Refusal {
         ))
     }
 
+    /// `500`, what Synapse says where its code runs into what it did not expect.
+    pub(super) fn internal() -> Self {
+        Self::new(500, "M_UNKNOWN", "Internal server error")
+    }
+
+    /// Users and aliases of other servers: there are none.
+    pub(super) fn other_server(id: &str) -> Self {
+        let server = id.split_once(':').map_or(id, |(_, server)| server);
+        Self::forbidden(format!("Federation denied with {server}."))
+    }
+
     pub(super) fn event_not_found() -> Self {
         Self::not_found("Event not found.")
     }

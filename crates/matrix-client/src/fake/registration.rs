@@ -80,7 +80,8 @@ impl Homeserver {
             ));
         }
         let username = username.ok_or_else(|| Refusal::bad("Desired Username is missing or not a string"))?;
-        let appservice = &self.appservices[self.appservice_by_token(credentials)?];
+        let appservice =
+            &self.appservices[self.appservice_by_token(credentials, "Unrecognised access token")?];
         // Neither lower-cased nor checked in any way: so does Synapse.
         let user_id = format!("@{username}:{}", self.settings.server_name);
         if !appservice.has_user(&user_id) {
@@ -89,7 +90,8 @@ impl Homeserver {
             ));
         }
         let appservice_id = Some(appservice.id.clone());
-        if self.name_is_taken(&user_id) {
+        // Unlike for everyone else the case of letters makes a difference.
+        if self.accounts.users.contains_key(&user_id) {
             return Err(Refusal::user_in_use());
         }
         self.add_account(NewAccount {
@@ -187,6 +189,9 @@ impl Homeserver {
         };
         let mut failed = None;
         if let (Some(auth), Some(stage)) = (auth, auth.and_then(|auth| text(auth, "type"))) {
+            if !matches!(stage, "m.login.dummy" | "m.login.registration_token") {
+                return Err(Refusal::invalid_param("Invalid login submission"));
+            }
             match self.check_stage(stage, auth) {
                 Ok(()) if done.iter().any(|other| other == stage) => {}
                 Ok(()) => done.push(stage.to_owned()),

@@ -92,14 +92,22 @@ impl Room {
 
 impl Homeserver {
     /// What stands under `unsigned.m.relations`.
-    pub(super) fn aggregations(&self, room: &Room, event: &StoredEvent, viewer: &Requester) -> Object {
+    pub(super) fn aggregations(
+        &self,
+        room: &Room,
+        event: &StoredEvent,
+        viewer: &Requester,
+        show: Show<'_>,
+    ) -> Object {
         let mut bundle = Object::new();
         if event.state_key.is_some() || room.redactions.contains_key(&event.event_id) {
             return bundle;
         }
         let show = Show {
             bundle: false,
-            ..Show::classic(viewer)
+            classic: true,
+            room_id: true,
+            ..show
         };
         if let Some(edit) = room.latest_edit(event) {
             bundle.insert("m.replace".to_owned(), Value::Object(self.show(room, edit, show)));
@@ -149,7 +157,7 @@ impl Homeserver {
             .by_id
             .get(event_id)
             .filter(|event| room.shows(&who.user_id, event));
-        event.ok_or_else(Refusal::event_not_found)?;
+        event.ok_or_else(|| Refusal::new(404, "M_UNKNOWN", "Unknown parent event."))?;
         let all = room
             .relations
             .get(event_id)
@@ -192,10 +200,11 @@ impl Homeserver {
         }
         roots.sort_by_key(|(latest, _)| *latest);
         let (events, next) = page.take(roots.into_iter().map(|(_, root)| root).collect())?;
-        let shown: Vec<Object> = events
-            .iter()
-            .map(|event| self.show(room, event, Show::classic(who)))
-            .collect();
+        let show = Show {
+            transactions: false,
+            ..Show::classic(who)
+        };
+        let shown: Vec<Object> = events.iter().map(|event| self.show(room, event, show)).collect();
         let mut answer = json!({ "chunk": shown });
         if let Some(next) = next {
             answer["next_batch"] = json!(next);

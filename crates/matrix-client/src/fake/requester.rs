@@ -44,8 +44,14 @@ pub struct Requester {
 impl Homeserver {
     /// Finds out who asks.
     pub fn authenticate(&self, credentials: &Credentials) -> Answer<Requester> {
-        let token = credentials.token.as_deref().filter(|token| !token.is_empty());
-        let token = token.ok_or_else(Refusal::missing_token)?;
+        let token = credentials.token.as_deref().ok_or_else(Refusal::missing_token)?;
+        if token.is_empty() {
+            return Err(Refusal::new(
+                401,
+                "M_MISSING_TOKEN",
+                "Invalid Authorization header.",
+            ));
+        }
         if let Some(appservice) = self
             .appservices
             .iter()

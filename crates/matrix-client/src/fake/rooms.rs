@@ -67,8 +67,6 @@ pub(super) struct Room {
     pub(super) creator: String,
     /// Listed in the directory.
     pub(super) is_public: bool,
-    /// Nobody of this server may join.
-    pub(super) is_blocked: bool,
     pub(super) timeline: Vec<Arc<StoredEvent>>,
     /// All that was set, oldest first; the last one of each is the present state.
     pub(super) state: BTreeMap<(String, String), Vec<Arc<StoredEvent>>>,
@@ -91,7 +89,6 @@ impl Room {
             version,
             creator,
             is_public: false,
-            is_blocked: false,
             timeline: Vec::new(),
             state: BTreeMap::new(),
             by_id: BTreeMap::new(),

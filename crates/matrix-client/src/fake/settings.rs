@@ -53,6 +53,7 @@ pub(super) struct Settings {
     pub(super) max_upload_bytes: u64,
     pub(super) token_lifetime: Duration,
     pub(super) profile_propagation: ProfilePropagation,
+    pub(super) may_publish: bool,
     pub(super) appservices: Vec<appservice::Registration>,
 }
 
@@ -70,6 +71,7 @@ impl Settings {
             max_upload_bytes: 20 * 1024 * 1024,
             token_lifetime: Duration::from_secs(300),
             profile_propagation: ProfilePropagation::default(),
+            may_publish: false,
             appservices: Vec::new(),
         }
     }

@@ -62,6 +62,9 @@ impl Homeserver {
             let membership = content.get("membership").and_then(Value::as_str);
             let membership =
                 membership.ok_or_else(|| Refusal::bad("Invalid membership (must be a string)"))?;
+            if !state_key.starts_with('@') || !state_key.contains(':') {
+                return Err(Refusal::invalid_param("Expected UserID string to start with '@'"));
+            }
             let change = Change {
                 ts,
                 ..Change::new(membership, content.clone())
@@ -99,12 +102,27 @@ impl Homeserver {
             .collect())
     }
 
-    /// `GET /rooms/{roomId}/joined_members`
+    /// `GET /rooms/{roomId}/joined_members`; an application service may ask if any of its users is in the room.
     pub fn joined_members(&self, who: &Requester, room_id: &str) -> Answer<Object> {
-        let (room, view) = self.readable_room(who, room_id)?;
-        if view != super::rooms::View::Now {
-            return Err(Refusal::no_preview(&who.user_id, room_id));
-        }
+        let room = match self.speaker(who) {
+            None => {
+                let (room, view) = self.readable_room(who, room_id)?;
+                if view != super::rooms::View::Now {
+                    let words =
+                        "Getting joined members while not being a current member of the room is forbidden.";
+                    return Err(Refusal::forbidden(words));
+                }
+                room
+            }
+            Some(appservice) => {
+                let has_member = |room: &&super::rooms::Room| {
+                    room.members("join")
+                        .any(|(user_id, _)| appservice.has_user(user_id))
+                };
+                let room = self.room(room_id).filter(has_member);
+                room.ok_or_else(|| Refusal::forbidden("Appservice not in room"))?
+            }
+        };
         let joined = room.members("join").map(|(user_id, event)| {
             let field = |key: &str| event.content.get(key).cloned().unwrap_or(Value::Null);
             let profile = json!({ "display_name": field("displayname"), "avatar_url": field("avatar_url") });

@@ -99,7 +99,7 @@ impl Homeserver {
             };
             let is_new = since.is_none_or(|since| member.position > since);
             let part = match member.membership() {
-                Some("join") => (&mut join, self.sync_joined(room, member, &span)),
+                Some("join") => (&mut join, self.sync_joined(room, &span)),
                 Some("invite") if is_new => (&mut invite, Some(invitation(member))),
                 Some("knock") if is_new => (&mut knock, Some(knocking(room, member))),
                 Some("leave" | "ban")
@@ -125,7 +125,8 @@ impl Homeserver {
                 rooms.insert(name.to_owned(), Value::Object(section));
             }
         }
-        let account_data = self.new_account_data(who, "", since, &filters.global_account_data);
+        let unknown_since = since.filter(|_| !query.full_state);
+        let account_data = self.new_account_data(who, "", unknown_since, &filters.global_account_data);
         let to_device = self.waiting_to_device(who, since);
         let has_news = !rooms.is_empty() || !account_data.is_empty() || !to_device.is_empty();
         for (name, events) in [("account_data", account_data), ("to_device", to_device)] {
@@ -145,14 +146,14 @@ impl Homeserver {
         Ok((answer, has_news))
     }
 
-    fn sync_joined(&self, room: &Room, member: &StoredEvent, span: &Span<'_>) -> Option<Value> {
+    fn sync_joined(&self, room: &Room, span: &Span<'_>) -> Option<Value> {
         let user_id = span.who.user_id.as_str();
         let was_in = span
             .since
             .is_some_and(|since| room.membership_at(user_id, since) == Some("join"));
         let since = span.since.filter(|_| was_in);
         let newly_joined = span.since.is_some() && !was_in;
-        let timeline = recent(room, span, since, member.position.max(u64::MAX));
+        let timeline = recent(room, span, since, u64::MAX);
         let limited = timeline.limited || newly_joined;
         let state = self.sync_state(room, &timeline, since, span);
         let ephemeral = ephemeral_of(room, span);
@@ -162,10 +163,11 @@ impl Homeserver {
             return None;
         }
         let members_changed = timeline.events.iter().any(|event| event.kind == "m.room.member");
-        let summary = if since.is_none() || members_changed {
-            summary_of(room, user_id)
-        } else {
-            json!({})
+        // Only who loads members lazily needs to be told how many there are.
+        let lazy = span.filters.state.lazy_load_members;
+        let summary = match lazy && (since.is_none() || members_changed) {
+            true => summary_of(room, user_id),
+            false => json!({}),
         };
         let shown = self.show_all(room, &timeline.events, span.who);
         Some(json!({
@@ -190,11 +192,12 @@ impl Homeserver {
         let was_in = span
             .since
             .is_some_and(|since| room.membership_at(user_id, since) == Some("join"));
-        let since = if was_in {
-            span.since
-        } else {
-            Some(member.position - 1)
+        let since = match span.since {
+            Some(_) if !was_in => Some(member.position - 1),
+            since => since,
         };
+        let account_data =
+            self.new_account_data(span.who, &room.room_id, span.since, &span.filters.account_data);
         let timeline = recent(room, span, since, member.position);
         let state = self.sync_state(room, &timeline, since, span);
         let shown = self.show_all(room, &timeline.events, span.who);
@@ -205,7 +208,7 @@ impl Homeserver {
                 "prev_batch": token_of(timeline.start),
             },
             "state": { "events": state },
-            "account_data": { "events": [] },
+            "account_data": { "events": account_data },
         }))
     }
 
@@ -216,40 +219,82 @@ impl Homeserver {
             .collect()
     }
 
-    /// State that changed between the last answer and the timeline, or all of it where nothing is known yet.
+    /// State that the timeline does not show: that of its beginning and of its end, without what it contains and
+    /// what was known before. Nothing where the timeline goes on right after the last answer.
     fn sync_state(&self, room: &Room, timeline: &Recent, since: Option<u64>, span: &Span<'_>) -> Vec<Object> {
         let filter = &span.filters.state;
-        let senders: BTreeSet<&str> = timeline
+        let known = since.filter(|_| !span.full_state);
+        let needed = needed_members(room, timeline, known.is_none(), span);
+        let lazy = filter.lazy_load_members;
+        let is_needed = |event: &StoredEvent| {
+            !lazy
+                || event.kind != "m.room.member"
+                || event.state_key.as_deref().is_some_and(|key| needed.contains(key))
+        };
+        let first = timeline
+            .events
+            .first()
+            .map_or(timeline.end, |event| event.position);
+        let goes_on = known.is_some() && !timeline.limited && !timeline.has_gaps;
+        let beginning = room
+            .state_at(first)
+            .filter(|event| is_needed(event))
+            .filter(|event| {
+                let member = event.kind == "m.room.member";
+                match known {
+                    Some(_) if goes_on => lazy && member,
+                    Some(since) => event.position > since || (lazy && member),
+                    None => true,
+                }
+            });
+        let end = room.state_at(timeline.end).filter(|event| {
+            let all_members = known.is_some() && timeline.limited;
+            !goes_on && (all_members || is_needed(event)) && known.is_none_or(|since| event.position > since)
+        });
+        let mut seen: BTreeSet<&str> = timeline
             .events
             .iter()
-            .map(|event| event.sender.as_str())
+            .map(|event| event.event_id.as_str())
             .collect();
-        let wanted = |event: &&Arc<StoredEvent>| {
-            let known = since.is_some_and(|since| event.position <= since) && !span.full_state;
-            let member = event.kind == "m.room.member";
-            let lazy = filter.lazy_load_members && member;
-            let needed = event
-                .state_key
-                .as_deref()
-                .is_some_and(|user_id| senders.contains(user_id) || user_id == span.who.user_id);
-            !known && filter.lets_through(event) && (!lazy || needed)
-        };
         let show = Show {
             bundle: false,
             ..Show::sync(span.who)
         };
-        room.state_at(timeline.start)
-            .filter(wanted)
+        beginning
+            .chain(end)
+            .filter(|event| seen.insert(event.event_id.as_str()) && filter.lets_through(event))
             .map(|event| self.show(room, event, show))
             .collect()
     }
+}
+
+/// Whose membership a client that loads members lazily has to know.
+fn needed_members<'a>(
+    room: &'a Room,
+    timeline: &'a Recent,
+    full: bool,
+    span: &'a Span<'_>,
+) -> BTreeSet<&'a str> {
+    let mut needed: BTreeSet<&str> = timeline
+        .events
+        .iter()
+        .map(|event| event.sender.as_str())
+        .collect();
+    if full {
+        needed.extend(heroes_of(room, &span.who.user_id));
+        needed.insert(&span.who.user_id);
+    }
+    needed
 }
 
 /// The newest events of a room, and where they begin.
 struct Recent {
     events: Vec<Arc<StoredEvent>>,
     limited: bool,
+    /// Whether something was left out before or between the events.
+    has_gaps: bool,
     start: u64,
+    end: u64,
 }
 
 fn recent(room: &Room, span: &Span<'_>, since: Option<u64>, until: u64) -> Recent {
@@ -270,21 +315,27 @@ fn recent(room: &Room, span: &Span<'_>, since: Option<u64>, until: u64) -> Recen
     if limited {
         events.drain(..events.len() - limit);
     }
-    // Without a limit the timeline begins where the last answer ended, whatever the filter left out.
-    let first = events.first().map(|event| event.position - 1);
+    // Where nothing is left out the timeline begins where the last answer ended.
     let end = room
         .timeline
         .last()
         .map_or(after, |event| event.position.min(until));
-    let start = match (limited, since) {
-        (false, Some(since)) => since,
-        (false, None) if filter.limit.is_none() => first.unwrap_or(end),
-        _ => first.unwrap_or(end),
+    let start = match since {
+        Some(since) if !limited => since,
+        _ => events.first().map_or(end, |event| event.position - 1),
     };
+    let last = events.last().map_or(after, |event| event.position);
+    let all = room
+        .timeline
+        .iter()
+        .filter(|event| event.position > after && event.position <= last);
+    let has_gaps = all.count() != events.len();
     Recent {
         events,
         limited,
+        has_gaps,
         start,
+        end,
     }
 }
 
@@ -325,23 +376,24 @@ fn summary_of(room: &Room, user_id: &str) -> Value {
         "m.joined_member_count": room.joined_count(),
         "m.invited_member_count": room.members("invite").count(),
     });
-    let named = ["name", "alias"].iter().any(|field| {
-        let kind = if *field == "name" {
-            "m.room.name"
-        } else {
-            "m.room.canonical_alias"
-        };
-        room.state_text(kind, field).is_some_and(|text| !text.is_empty())
-    });
-    if !named {
-        let members = room
-            .members("join")
-            .chain(room.members("invite"))
-            .map(|(member, _)| member);
-        let heroes: Vec<&str> = members.filter(|member| *member != user_id).take(5).collect();
+    let heroes = heroes_of(room, user_id);
+    if !heroes.is_empty() {
         summary["m.heroes"] = json!(heroes);
     }
     summary
+}
+
+/// The members by whom a client names a room that has no name.
+fn heroes_of<'a>(room: &'a Room, user_id: &str) -> Vec<&'a str> {
+    let has = |kind: &str, field: &str| room.state_text(kind, field).is_some_and(|text| !text.is_empty());
+    if has("m.room.name", "name") || has("m.room.canonical_alias", "alias") {
+        return Vec::new();
+    }
+    let members = room
+        .members("join")
+        .chain(room.members("invite"))
+        .map(|(member, _)| member);
+    members.filter(|member| *member != user_id).take(5).collect()
 }
 
 /// Messages of others since the user last read or wrote.

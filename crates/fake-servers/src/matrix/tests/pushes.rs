@@ -17,10 +17,13 @@ use tokio::sync::watch;
 use super::House;
 use crate::Served;
 
+/// Method, path, authorization and body of a request.
+type Asked = (String, String, Option<String>, Value);
+
 /// An application service that writes down what it is asked and answers with a status.
 #[derive(Clone)]
 struct Bridge {
-    asked: Arc<watch::Sender<Vec<(String, String, Option<String>, Value)>>>,
+    asked: Arc<watch::Sender<Vec<Asked>>>,
     status: Arc<Mutex<StatusCode>>,
 }
 
@@ -36,7 +39,7 @@ impl Bridge {
         (bridge, served)
     }
 
-    async fn wait_for(&self, wanted: impl Fn(&(String, String, Option<String>, Value)) -> bool) {
+    async fn wait_for(&self, wanted: impl Fn(&Asked) -> bool) {
         let mut asked = self.asked.subscribe();
         asked.wait_for(|asked| asked.iter().any(&wanted)).await.unwrap();
     }
@@ -78,7 +81,7 @@ async fn events_are_put_to_the_address_of_the_registration() {
         .send_message(&agent, &room_id, "t".into(), &Message::text("hello"))
         .await
         .unwrap();
-    let is_hello = |(_, _, _, body): &(String, String, Option<String>, Value)| {
+    let is_hello = |(_, _, _, body): &Asked| {
         let events = body["events"].as_array();
         events.is_some_and(|events| events.iter().any(|event| event["content"]["body"] == "hello"))
     };

@@ -145,7 +145,7 @@ async fn media_is_served_with_its_type_and_name_to_whoever_has_a_token() {
         .request(Method::GET, &path, Some(&alice), None)
         .await
         .unwrap();
-    assert_eq!(response.headers()["content-type"], "text/plain");
+    assert_eq!(response.headers()["content-type"], "text/plain; charset=UTF-8");
     assert_eq!(
         response.headers()["content-disposition"],
         "inline; filename*=utf-8''a%20b.txt"

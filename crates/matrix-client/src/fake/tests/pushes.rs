@@ -25,7 +25,7 @@ fn messages(transactions: &[PushedTransaction]) -> Vec<(String, Vec<String>)> {
     all.filter(|(_, texts)| !texts.is_empty()).collect()
 }
 
-async fn attached(house: &House) -> (std::sync::Arc<RecordingEndpoint>, OwnedRoomId) {
+async fn attached(house: &House) -> (Arc<RecordingEndpoint>, OwnedRoomId) {
     let endpoint = RecordingEndpoint::new();
     house
         .matrix

@@ -348,3 +348,12 @@ async fn the_shared_test_data_is_there() {
     assert!(matrix.user(ruma::user_id!("@admin:matrix.test")).unwrap().admin);
     matrix.assert_invariants();
 }
+
+#[tokio::test]
+async fn a_room_whose_alias_is_refused_late_leaves_nothing_behind() {
+    let house = House::new();
+    let room = NewRoom::room().alias_localpart("outside");
+    let error = house.matrix.create_room(&house.agent, &room).await.unwrap_err();
+    assert_eq!(error.kind(), &MatrixErrorKind::Exclusive);
+    assert!(house.matrix.rooms().is_empty() && house.matrix.aliases().is_empty());
+}
