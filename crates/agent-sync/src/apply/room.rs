@@ -1,5 +1,7 @@
 //! Making an agent's room, or finding it again under its alias.
 
+use std::time::Duration;
+
 use letta_client::Agent;
 use matrix_client::{
     Event, MatrixErrorKind, MembershipState, NewRoom, RoomPreset, Session, StateEventType, TimelineEventType,
@@ -152,39 +154,59 @@ impl Applier<'_> {
         Ok(Found::Created(room_id))
     }
 
-    /// The room under an alias. An alias without a room that the user is in is left over from an interrupted creation:
-    /// it is removed, and there is none.
+    /// The room under an alias, if the user is in it.
+    ///
+    /// A homeserver points the alias to a room before its maker is in it, and goes on making it when whoever asked is
+    /// gone: so a room that shuts us out may still be in the making, and is waited for. An alias that then still leads
+    /// nowhere is left over from a creation that failed: it is removed, and there is no room.
     async fn find(&self, session: &Session, alias: &OwnedRoomAliasId) -> Result<Option<Found>, StepError> {
-        let room_id = match self.matrix.resolve_alias(session, alias).await {
-            Ok(room_id) => room_id,
-            Err(error) if error.is_not_found() => return Ok(None),
-            Err(error) => return Err(StepError::Matrix(error)),
-        };
-        match self.matrix.get_room_state(session, &room_id).await {
-            // Who has left a room can still read how it was then.
-            Ok(state) if creator(&state).is_some() && is_member(&state, &session.user_id) => {
-                Ok(Some(Found::Existing(room_id, state)))
-            }
-            Err(error)
-                if !matches!(
-                    error.kind(),
-                    MatrixErrorKind::Forbidden | MatrixErrorKind::NotFound
-                ) =>
-            {
-                Err(StepError::Matrix(error))
-            }
-            Ok(_) | Err(_) => {
-                tracing::warn!(%alias, room.id = %room_id, "the alias leads to a room we are not in: removing it");
-                let bot = self.config.appservice.sender_session();
-                match self.matrix.delete_alias(&bot, alias).await {
-                    Ok(()) => Ok(None),
-                    Err(error) if error.is_not_found() => Ok(None),
-                    Err(error) => Err(StepError::Matrix(error)),
+        let mut waits = IN_THE_MAKING.iter();
+        let room_id = loop {
+            let room_id = match self.matrix.resolve_alias(session, alias).await {
+                Ok(room_id) => room_id,
+                Err(error) if error.is_not_found() => return Ok(None),
+                Err(error) => return Err(StepError::Matrix(error)),
+            };
+            match self.matrix.get_room_state(session, &room_id).await {
+                Ok(state) if is_member(&state, &session.user_id) => {
+                    return Ok(Some(Found::Existing(room_id, state)));
                 }
+                // Who has left a room can still read how it was then.
+                Ok(_) => break room_id,
+                Err(error)
+                    if !matches!(
+                        error.kind(),
+                        MatrixErrorKind::Forbidden | MatrixErrorKind::NotFound
+                    ) =>
+                {
+                    return Err(StepError::Matrix(error));
+                }
+                Err(_) => {}
             }
+            match waits.next() {
+                Some(wait) => tokio::time::sleep(*wait).await,
+                None => break room_id,
+            }
+        };
+        tracing::warn!(%alias, room.id = %room_id, "the alias leads to a room we are not in: removing it");
+        let bot = self.config.appservice.sender_session();
+        match self.matrix.delete_alias(&bot, alias).await {
+            Err(error) if !error.is_not_found() => Err(StepError::Matrix(error)),
+            _ => Ok(None),
         }
     }
 }
+
+/// How long to wait between looks at a room that may still be in the making: half a minute in all, several times what
+/// a busy homeserver takes.
+const IN_THE_MAKING: [Duration; 6] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(15),
+];
 
 /// A room and how we came by it.
 pub(super) enum Found {

@@ -1,9 +1,11 @@
 //! Whole runs on the fakes.
 
+use std::time::Duration;
+
 use agent_sync::Step;
 use letta_client::{AgentId, AgentUpdate, LettaApi};
 use matrix_client::{MatrixApi, MatrixErrorKind, NewRoom, StateEventType, fake::Fault};
-use ruma::RoomVersionId;
+use ruma::{OwnedRoomId, RoomVersionId};
 use serde_json::json;
 use store::Invitation;
 
@@ -228,6 +230,53 @@ async fn an_alias_that_leads_to_a_room_we_left_is_taken_back() {
         .await
         .unwrap();
     world.matrix.leave_room(&ghost, &dead, None).await.unwrap();
+    let report = world.sync_well().await;
+    assert_eq!((report.adopted, report.rooms_created), (0, 3));
+    assert_ne!(world.binding("agent-001").await.room_id, Some(dead));
+}
+
+/// A room under the first agent's alias in which its user is not, as it is while a homeserver makes it.
+async fn shut_out(world: &World) -> OwnedRoomId {
+    let bot = world.config.appservice.sender_session();
+    world
+        .matrix
+        .create_room(&bot, &NewRoom::room().alias_localpart("agent_001"))
+        .await
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_in_the_making_is_waited_for() {
+    let world = World::new();
+    let room = shut_out(&world).await;
+    let reconciler = world.reconciler();
+    let run = tokio::spawn(async move { reconciler.run().await.unwrap() });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    // Now the homeserver comes to the rest of it.
+    let (bot, ghost) = (world.config.appservice.sender_session(), user("agent_001"));
+    let marker = json!({ "agent_id": "agent-001" });
+    let marker_type = StateEventType::from(agent_sync::AGENT_MARKER);
+    world
+        .matrix
+        .set_state_event(&bot, &room, &marker_type, "", &marker)
+        .await
+        .unwrap();
+    world.matrix.invite_user(&bot, &room, &ghost, None).await.unwrap();
+    let session = world.config.appservice.act_as(&ghost);
+    world
+        .matrix
+        .join_room(&session, (&*room).into(), &[])
+        .await
+        .unwrap();
+    let report = run.await.unwrap();
+    assert_eq!((report.adopted, report.rooms_created), (1, 2), "{report:#?}");
+    assert_eq!(world.binding("agent-001").await.room_id, Some(room));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alias_that_leads_nowhere_is_taken_back_after_a_while() {
+    let world = World::new();
+    let dead = shut_out(&world).await;
     let report = world.sync_well().await;
     assert_eq!((report.adopted, report.rooms_created), (0, 3));
     assert_ne!(world.binding("agent-001").await.room_id, Some(dead));
