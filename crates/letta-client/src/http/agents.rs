@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
+    call::{Call, Repeat},
     message::WireToolCall,
-    transport::{Call, Repeat, Transport},
+    transport::Transport,
     wire::{Entry, List, timestamp},
 };
 use crate::{

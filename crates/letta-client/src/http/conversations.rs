@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    transport::{Call, Repeat, Transport},
+    call::{Call, Repeat},
+    transport::Transport,
     wire::{List, timestamp},
 };
 use crate::{

@@ -7,7 +7,7 @@ use reqwest::{
 use serde_json::Value;
 use url::Url;
 
-use super::{retry::retry_after, transport::Call, wire::DecodeError};
+use super::{call::Call, retry::retry_after, wire::DecodeError};
 use crate::{
     Conflict, LettaError, LettaErrorKind, ProviderFailure,
     types::id::{ApprovalId, RunId},

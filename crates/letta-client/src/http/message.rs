@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
+    call::Call,
     conversations,
-    transport::{Call, Transport},
+    transport::Transport,
     wire::{List, timestamp},
 };
 use crate::{

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
-use super::transport::Repeat;
+use super::call::Repeat;
 use crate::{Conflict, LettaError, LettaErrorKind};
 
 /// How often and how long [`HttpLetta`](super::HttpLetta) asks again by itself.

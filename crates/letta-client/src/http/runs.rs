@@ -5,7 +5,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    transport::{Call, Transport},
+    call::Call,
+    transport::Transport,
     wire::{List, timestamp},
 };
 use crate::{

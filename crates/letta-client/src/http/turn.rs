@@ -4,23 +4,29 @@
 //! `usage_statistics`, `[DONE]`. A failure comes as `event: error` behind the stop reason; a cancelled stream has
 //! no `[DONE]`; a stream whose server died has no stop reason.
 
+mod error;
+mod pieces;
+
 use std::mem;
 
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::{
+    error::turn_error,
+    pieces::{PartialCall, append_piece},
+};
 use super::{
-    failure::{conflict_in_text, is_provider_error, printable, provider_failure},
     message::{WireMessage, WireToolCall, content_text},
     sse::SseEvent,
     wire::{self, DecodeError},
 };
 use crate::{
-    Conflict, LettaError, LettaErrorKind,
+    LettaError, LettaErrorKind,
     types::{
-        approval::{ApprovalRequest, ToolCall},
-        id::{ApprovalId, ItemId, RunId, ToolCallId},
-        turn::{ResumeToken, StopReason, TurnError, TurnErrorKind, TurnEvent, TurnEventKind, Usage},
+        approval::ApprovalRequest,
+        id::{ApprovalId, ItemId, RunId},
+        turn::{ResumeToken, StopReason, TurnError, TurnEvent, TurnEventKind, Usage},
     },
 };
 
@@ -46,69 +52,6 @@ impl Position {
             sequence: sequence.parse().ok()?,
         })
         .filter(|position| !position.run.as_str().is_empty())
-    }
-}
-
-/// A call of a tool whose pieces are still arriving.
-#[derive(Debug, Default)]
-struct PartialCall {
-    id: Option<String>,
-    name: String,
-    arguments: String,
-    progress: JsonProgress,
-    is_emitted: bool,
-}
-
-impl PartialCall {
-    fn append(&mut self, piece: WireToolCall) {
-        self.id = self.id.take().or(piece.tool_call_id);
-        self.name.push_str(&piece.name.unwrap_or_default());
-        if let Some(arguments) = piece.arguments {
-            self.progress.feed(&arguments);
-            self.arguments.push_str(&arguments);
-        }
-    }
-
-    fn call(&self) -> ToolCall {
-        ToolCall {
-            id: ToolCallId::new(self.id.clone().unwrap_or_default()),
-            name: self.name.clone(),
-            arguments: self.arguments.clone(),
-        }
-    }
-}
-
-/// Whether a JSON object that arrives in pieces has come to its closing brace.
-#[derive(Debug, Default)]
-struct JsonProgress {
-    depth: usize,
-    in_string: bool,
-    escaped: bool,
-    is_complete: bool,
-}
-
-impl JsonProgress {
-    fn feed(&mut self, text: &str) {
-        for byte in text.bytes() {
-            if self.in_string {
-                match byte {
-                    _ if self.escaped => self.escaped = false,
-                    b'\\' => self.escaped = true,
-                    b'"' => self.in_string = false,
-                    _ => {}
-                }
-                continue;
-            }
-            match byte {
-                b'"' => self.in_string = true,
-                b'{' | b'[' => self.depth += 1,
-                b'}' | b']' => {
-                    self.depth = self.depth.saturating_sub(1);
-                    self.is_complete |= self.depth == 0;
-                }
-                _ => {}
-            }
-        }
     }
 }
 
@@ -401,7 +344,7 @@ impl TurnDecoder {
         // tool to return.
         let complete: Vec<_> = calls
             .iter_mut()
-            .filter(|call| call.progress.is_complete && !call.is_emitted && call.id.is_some())
+            .filter(|call| call.is_complete() && !call.is_emitted && call.id.is_some())
             .map(|call| {
                 call.is_emitted = true;
                 call.call()
@@ -506,22 +449,6 @@ impl TurnDecoder {
     }
 }
 
-/// The piece continues the call it names, or the last one.
-fn append_piece(calls: &mut Vec<PartialCall>, piece: WireToolCall) {
-    let position = match &piece.tool_call_id {
-        Some(id) => calls.iter().position(|call| call.id.as_deref() == Some(id)),
-        None => calls.len().checked_sub(1),
-    };
-    match position.and_then(|position| calls.get_mut(position)) {
-        Some(call) => call.append(piece),
-        None => {
-            let mut call = PartialCall::default();
-            call.append(piece);
-            calls.push(call);
-        }
-    }
-}
-
 /// The thought and the answer of one step share their `id` and differ in `otid`.
 fn item(message: &WireMessage) -> ItemId {
     ItemId::new(
@@ -569,51 +496,6 @@ impl From<WireUsage> for Usage {
             steps: wire.step_count.unwrap_or_default(),
         }
     }
-}
-
-/// `{"error_type","message","detail"}`, also below `error` as in the bodies of failed answers.
-fn turn_error(value: &Value) -> TurnError {
-    let value = match value.get("error") {
-        Some(inner @ Value::Object(_)) => inner,
-        _ => value,
-    };
-    let field = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
-    let error_type = match field("error_type") {
-        "" => field("type"),
-        error_type => error_type,
-    };
-    let message = match (field("message"), value.as_str()) {
-        ("", Some(text)) => text,
-        (message, _) => message,
-    };
-    let detail = field("detail");
-    let both = format!("{message} {detail}");
-    let kind = if is_provider_error(error_type) || both.contains("CONTEXT_WINDOW_EXCEEDED") {
-        TurnErrorKind::Provider(provider_failure(error_type, &both))
-    } else if is_invalid_request(&both) {
-        TurnErrorKind::InvalidRequest
-    } else {
-        match conflict_in_text(&both) {
-            Some(Conflict::PendingApproval { .. }) => TurnErrorKind::PendingApproval,
-            Some(Conflict::Busy { .. }) => TurnErrorKind::Busy,
-            _ => TurnErrorKind::Internal,
-        }
-    };
-    let message = printable(message, 500);
-    let detail = printable(detail, 2000);
-    TurnError {
-        kind,
-        detail: Some(detail).filter(|detail| !detail.is_empty() && *detail != message),
-        message,
-    }
-}
-
-/// In a stream the server has no other sign for what would be a status 400 without one.
-fn is_invalid_request(text: &str) -> bool {
-    text.contains("Invalid tool call IDs")
-        || text.contains("Cannot process approval response")
-        || text.contains("Message content is empty or invalid")
-        || text.contains("INVALID_ARGUMENT")
 }
 
 #[cfg(test)]

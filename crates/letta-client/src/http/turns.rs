@@ -13,9 +13,10 @@ use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use super::{
+    call::{Call, Repeat},
     failure, runs,
     sse::{SseDecoder, SseEvent},
-    transport::{Call, Repeat, Transport, content_type},
+    transport::{Transport, content_type},
     turn::{Position, TurnDecoder},
 };
 use crate::{

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{ProviderFailure, http::sse::SseDecoder};
+use crate::{ProviderFailure, http::sse::SseDecoder, types::turn::TurnErrorKind};
 
 const TOKENS: &str = include_str!("../fixtures/tokens.sse");
 const TOOL: &str = include_str!("../fixtures/tool.sse");
