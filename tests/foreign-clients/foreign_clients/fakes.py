@@ -21,8 +21,31 @@ def binary():
     return Path(os.environ.get("LETTA_MATRIX_BIN") or REPOSITORY / "target/debug/letta-matrix").resolve()
 
 
+class NeedsFake(Exception):
+    """The check steers a fake, and runs on a server that is none."""
+
+
+class Standing:
+    """A server that is there already."""
+
+    def __init__(self, url):
+        self.url = url.rstrip("/")
+        self.token = os.environ.get("LETTA_TOKEN", "no-token")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def call(self, *_):
+        raise NeedsFake
+
+
 class Fake:
     """`letta-matrix fake KIND` on a free port, until the `with` ends."""
+
+    token = "no-token"
 
     def __init__(self, kind):
         self.kind = kind

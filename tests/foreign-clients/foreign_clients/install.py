@@ -53,6 +53,6 @@ def run_with_clients(names):
         return 2
     # The clients must find our fakes, and nothing that this machine is configured for.
     ours = {name: value for name, value in os.environ.items()
-            if not name.startswith(("OPENAI_", "ANTHROPIC_", "LETTA_")) or name == "LETTA_MATRIX_BIN"}
+            if not name.startswith(("OPENAI_", "ANTHROPIC_", "LETTA_")) or name in ("LETTA_MATRIX_BIN", "LETTA_TOKEN")}
     ours |= {"PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     return subprocess.run([python, "-m", "foreign_clients.main", *names], env=ours).returncode

@@ -7,7 +7,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use letta_client::llm::{Failure, ProviderErrorKind};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::connections::HangUp;
 
@@ -60,12 +61,12 @@ impl ApiError {
     }
 
     pub(super) fn into_response(self, dialect: Dialect) -> Response {
-        let body = match dialect {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = match dialect {
             Dialect::OpenAi => self.openai_body(),
             Dialect::Anthropic => self.anthropic_body(),
         };
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, Json(body)).into_response();
+        *response.status_mut() = status;
         if let Some(delay) = self.retry_after {
             // The header has whole seconds: rounded up, for coming back too early is refused again.
             let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
@@ -76,7 +77,7 @@ impl ApiError {
         response
     }
 
-    fn openai_body(&self) -> Value {
+    fn openai_body(&self) -> Response {
         use ProviderErrorKind::{
             Authentication, InsufficientCredits, NotFound, Overloaded, RateLimited, Server,
         };
@@ -93,10 +94,16 @@ impl ApiError {
             RateLimited => Some("rate_limit_exceeded"),
             _ => None,
         });
-        json!({"error": {"message": self.message, "type": kind, "param": self.param, "code": code}})
+        let error = OpenAiError {
+            message: &self.message,
+            kind,
+            param: self.param.as_deref(),
+            code,
+        };
+        Json(OpenAiBody { error }).into_response()
     }
 
-    fn anthropic_body(&self) -> Value {
+    fn anthropic_body(&self) -> Response {
         let kind = match self.kind {
             ProviderErrorKind::Authentication => "authentication_error",
             ProviderErrorKind::InsufficientCredits => "billing_error",
@@ -108,8 +115,24 @@ impl ApiError {
             ProviderErrorKind::Server => "api_error",
             _ => "invalid_request_error",
         };
-        json!({"type": "error", "error": {"type": kind, "message": self.message}, "request_id": null})
+        let error = json!({"type": kind, "message": self.message});
+        Json(json!({"type": "error", "error": error, "request_id": null})).into_response()
     }
+}
+
+/// OpenAI's error body, its fields in OpenAI's order: Letta quotes it to its own clients as it stands.
+#[derive(Debug, Serialize)]
+struct OpenAiBody<'a> {
+    error: OpenAiError<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct OpenAiError<'a> {
+    message: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    param: Option<&'a str>,
+    code: Option<&'static str>,
 }
 
 /// The response for a failure that the engine planned.
