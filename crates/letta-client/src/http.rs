@@ -4,6 +4,7 @@
 
 mod agents;
 mod builder;
+mod call;
 mod conversations;
 mod failure;
 mod message;
