@@ -1,5 +1,11 @@
 //! Tests across crates. One binary: modules inside.
 
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
+
 mod cli;
 mod letta_conformance;
 mod matrix_conformance;

@@ -15,8 +15,8 @@ use letta_client::{
     Agent, AgentId, AgentQuery, AgentUpdate, LettaApi, LettaApiExt, NewAgent, http::HttpLetta,
 };
 use matrix_client::{
-    Appservice, LoginRequest, MatrixApi, MatrixApiExt, RoomsRequest, Session, SynapseAdminApi,
-    http::HttpMatrix,
+    Appservice, HttpMatrix, LoginRequest, MatrixApi, MatrixApiExt, Session, SynapseAdminApi,
+    admin::RoomsRequest,
 };
 use ruma::{OwnedRoomId, UserId};
 use secrecy::SecretString;

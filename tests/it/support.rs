@@ -1,6 +1,10 @@
 //! What the tests share.
 
 /// Whether real servers are there. Says so when they are not.
+#[expect(
+    clippy::print_stdout,
+    reason = "whoever reads the tests' output is to know what did not run"
+)]
 pub fn real_services() -> bool {
     let available = std::env::var("REAL_SERVICES_AVAILABLE").is_ok_and(|value| value == "1");
     if !available {

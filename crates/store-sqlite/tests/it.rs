@@ -1,5 +1,7 @@
 //! The store on a real file.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::{path::PathBuf, sync::Arc};
 
 use store::{BindingStore, StoreErrorKind, testing::full_binding};

@@ -4,6 +4,12 @@
 //! store::binding_store_conformance!(async { Arc::new(MyStore::open().await) });
 //! ```
 
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a case that fails panics: that is how a test fails"
+)]
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
@@ -40,17 +46,14 @@ impl Clock for ManualClock {
 }
 
 fn user(localpart: &str) -> OwnedUserId {
-    #[expect(clippy::expect_used, reason = "test data")]
     UserId::parse(format!("@{localpart}:matrix.test")).expect("a valid user id")
 }
 
 fn alias(localpart: &str) -> OwnedRoomAliasId {
-    #[expect(clippy::expect_used, reason = "test data")]
     RoomAliasId::parse(format!("#{localpart}:matrix.test")).expect("a valid alias")
 }
 
 fn room(localpart: &str) -> OwnedRoomId {
-    #[expect(clippy::expect_used, reason = "test data")]
     RoomId::parse(format!("!{localpart}")).expect("a valid room id")
 }
 
@@ -134,7 +137,10 @@ pub async fn a_second_write_replaces_the_first(store: Arc<dyn BindingStore>) {
     let (bare, full) = (planned_binding("agent-001"), full_binding("agent-001"));
     for binding in [&bare, &full, &bare] {
         store.put_binding(binding).await.unwrap();
-        assert_eq!(store.list_bindings().await.unwrap(), [binding.clone()]);
+        assert_eq!(
+            store.list_bindings().await.unwrap(),
+            std::slice::from_ref(binding)
+        );
     }
 }
 

@@ -13,7 +13,7 @@ use agent_sync::{
 };
 use async_trait::async_trait;
 use letta_client::{Agent, AgentId, AgentQuery, LettaApiExt, fake::FakeLetta};
-use matrix_client::fake::FakeMatrix;
+use matrix_client::fake::{FakeMatrix, RoomView};
 use store::{
     Binding, BindingStore, MemoryStore, Result as StoreResult, SpaceRecord, StoreError, StoreErrorKind,
     testing::ManualClock,
@@ -90,8 +90,7 @@ impl World {
     pub async fn assert_home(&self) {
         let agents = self.agents().await;
         self.matrix.assert_invariants();
-        let (spaces, rooms): (Vec<_>, Vec<_>) =
-            self.matrix.rooms().into_iter().partition(|room| room.is_space());
+        let (spaces, rooms): (Vec<_>, Vec<_>) = self.matrix.rooms().into_iter().partition(RoomView::is_space);
         assert_eq!(spaces.len(), 1, "one space");
         assert_eq!(
             rooms.len(),
@@ -119,7 +118,7 @@ impl World {
                 room.canonical_alias,
                 Some(self.config.room_alias(&agent.id).unwrap())
             );
-            assert_eq!(room.parents, [space.room_id.clone()]);
+            assert_eq!(room.parents, std::slice::from_ref(&space.room_id));
             assert!(children.contains(&room.room_id), "{user}'s room is in the space");
             assert!(room.has_joined(&user));
             let marker = room
