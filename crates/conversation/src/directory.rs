@@ -45,6 +45,11 @@ impl Directory {
         self
     }
 
+    /// All rooms, in no order.
+    pub fn rooms(&self) -> impl Iterator<Item = &BoundRoom> {
+        self.rooms.values()
+    }
+
     /// The room, if it belongs to an agent.
     #[must_use]
     pub fn room(&self, room_id: &RoomId) -> Option<&BoundRoom> {

@@ -1,18 +1,19 @@
 //! The command line.
 
 mod settings;
-mod signals;
 mod status;
 mod sync;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
     config::{Sources, Values},
+    demo,
     failure::Failure,
+    fake,
     output::to_stderr,
 };
 
@@ -55,6 +56,8 @@ struct Global {
 enum Command {
     Sync(sync::SyncArgs),
     Status(status::StatusArgs),
+    Demo(demo::DemoArgs),
+    Fake(fake::FakeArgs),
 }
 
 /// Runs the program: reads the command line, does what it says, and answers with the exit code.
@@ -73,6 +76,8 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Sync(args) => Box::pin(sync::run(&args, &cli.global)).await,
             Command::Status(args) => status::run(&args, &cli.global).await,
+            Command::Demo(args) => Box::pin(demo::run(&args)).await.map(|()| OK),
+            Command::Fake(args) => Box::pin(fake::run(&args)).await.map(|()| OK),
         }
     });
     // Whatever still reads from a terminal would keep the program from ending.
@@ -90,7 +95,7 @@ impl Global {
     /// Reads file and environment, and lays these settings of the command line over them.
     fn values(&self, flags: std::collections::HashMap<&'static str, String>) -> Result<Values, Failure> {
         let env = |name: &str| std::env::var_os(name);
-        Ok(Values::read(Sources {
+        Ok(Values::read(&Sources {
             file: self.config.clone(),
             flags,
             env: &env,
@@ -110,6 +115,7 @@ fn start_logging(global: &Global) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(global.verbose > 1)
         .init();
 }

@@ -3,8 +3,11 @@
 mod cli;
 pub mod compose;
 pub mod config;
+mod demo;
 mod failure;
+mod fake;
 mod lock;
 mod output;
+mod signals;
 
 pub use cli::main;

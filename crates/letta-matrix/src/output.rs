@@ -2,12 +2,42 @@
 
 use std::io::{self, Write};
 
+use crate::failure::Failure;
+
 /// Writes to the standard output. Whoever read it and went away (`| head`) has read enough: that is no failure.
 pub(crate) fn to_stdout(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
+    }
+}
+
+/// The standard output of a conversation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Out {
+    interactive: bool,
+}
+
+impl Out {
+    /// `interactive`: a person reads and types.
+    pub(crate) fn new(interactive: bool) -> Self {
+        Self { interactive }
+    }
+
+    /// Whether a person reads and types.
+    pub(crate) fn interactive(self) -> bool {
+        self.interactive
+    }
+
+    /// Writes a line.
+    pub(crate) fn line(self, line: &str) -> Result<(), Failure> {
+        Ok(to_stdout(&format!("{line}\n"))?)
+    }
+
+    /// Asks for input on the same line.
+    pub(crate) fn prompt(self, prompt: &str) -> Result<(), Failure> {
+        Ok(to_stdout(prompt)?)
     }
 }
 

@@ -15,7 +15,10 @@ async fn assert_refused(homeserver: &str, expected: &[&str]) {
     let letta = letta().await;
     let program = Program::new(&letta.url, homeserver);
     program.run(&["sync"]).await.assert_could_not_run(expected);
-    program.run(&["sync", "--json"]).await.assert_could_not_run(expected);
+    program
+        .run(&["sync", "--json"])
+        .await
+        .assert_could_not_run(expected);
 }
 
 async fn assert_answer_refused(answer: impl Into<Vec<u8>>, expected: &[&str]) {
@@ -29,7 +32,14 @@ async fn a_refused_token_is_named() {
         "401 Unauthorized",
         r#"{"errcode":"M_UNKNOWN_TOKEN","error":"Invalid access token passed.","soft_logout":false}"#,
     );
-    assert_answer_refused(refusal, &["MATRIX_AS_TOKEN (from the environment) was refused by", "HTTP 401"]).await;
+    assert_answer_refused(
+        refusal,
+        &[
+            "MATRIX_AS_TOKEN (from the environment) was refused by",
+            "HTTP 401",
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -42,7 +52,11 @@ async fn a_server_that_is_down_names_its_address() {
 async fn a_web_page_is_no_homeserver() {
     for status in ["200 OK", "404 Not Found"] {
         let page = answer(status, "text/html", HTML);
-        assert_answer_refused(page, &["does not answer as a homeserver does", "Welcome to nginx!", URL]).await;
+        assert_answer_refused(
+            page,
+            &["does not answer as a homeserver does", "Welcome to nginx!", URL],
+        )
+        .await;
     }
 }
 
@@ -61,7 +75,11 @@ async fn half_a_json_is_no_answer() {
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_no_answer() {
-    assert_answer_refused(cut("application/json", r#"{"room_id":"!test"#), &["did not answer", URL]).await;
+    assert_answer_refused(
+        cut("application/json", r#"{"room_id":"!test"#),
+        &["did not answer", URL],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -69,7 +87,11 @@ async fn a_redirect_to_elsewhere_is_not_followed() {
     let elsewhere = RawServer::answering(json("200 OK", r#"{"room_id":"!testroom:matrix.test"}"#)).await;
     let host = elsewhere.url.trim_start_matches("http://");
     let target = format!("{}/_matrix/", elsewhere.url);
-    assert_answer_refused(redirect(&target), &["sends us to", host, "put its address into", URL]).await;
+    assert_answer_refused(
+        redirect(&target),
+        &["sends us to", host, "put its address into", URL],
+    )
+    .await;
     assert_eq!(elsewhere.requests(), 0);
 }
 

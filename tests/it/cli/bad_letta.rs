@@ -15,7 +15,10 @@ async fn assert_refused(letta: &str, expected: &[&str]) {
         program.run(arguments).await.assert_could_not_run(expected);
     }
     assert_eq!(homeserver.requests(), 0);
-    assert_eq!(program.run(&["status", "--json"]).await.json(), serde_json::json!([]));
+    assert_eq!(
+        program.run(&["status", "--json"]).await.json(),
+        serde_json::json!([])
+    );
 }
 
 async fn assert_answer_refused(answer: impl Into<Vec<u8>>, expected: &[&str]) {
@@ -26,7 +29,11 @@ async fn assert_answer_refused(answer: impl Into<Vec<u8>>, expected: &[&str]) {
 #[tokio::test]
 async fn a_refused_token_is_named() {
     let refusal = json("401 Unauthorized", r#"{"detail":"Unauthorized"}"#);
-    assert_answer_refused(refusal, &["LETTA_TOKEN (from the environment) was refused by", "HTTP 401"]).await;
+    assert_answer_refused(
+        refusal,
+        &["LETTA_TOKEN (from the environment) was refused by", "HTTP 401"],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -34,7 +41,10 @@ async fn a_missing_token_is_asked_for() {
     let letta = RawServer::answering(json("401 Unauthorized", r#"{"detail":"Unauthorized"}"#)).await;
     let mut program = Program::new(&letta.url, &closed_port().await);
     program.unset("LETTA_TOKEN");
-    program.run(&["sync"]).await.assert_could_not_run(&["asks for a token, and none is set", "Set LETTA_TOKEN"]);
+    program
+        .run(&["sync"])
+        .await
+        .assert_could_not_run(&["asks for a token, and none is set", "Set LETTA_TOKEN"]);
 }
 
 #[tokio::test]
@@ -52,35 +62,59 @@ async fn a_web_page_is_no_letta_server() {
 #[tokio::test]
 async fn an_error_page_of_10_megabytes_makes_a_short_message() {
     let page = "<p>Sorry, sorry, sorry.</p>".repeat(400_000);
-    assert_answer_refused(answer("500 Internal Server Error", "text/html", page), &["failed"]).await;
+    assert_answer_refused(
+        answer("500 Internal Server Error", "text/html", page),
+        &["failed"],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_web_page_of_10_megabytes_makes_a_short_message() {
     let page = "<p>Welcome, welcome, welcome.</p>".repeat(400_000);
-    assert_answer_refused(answer("200 OK", "text/html", page), &["does not answer as a Letta server does", URL]).await;
+    assert_answer_refused(
+        answer("200 OK", "text/html", page),
+        &["does not answer as a Letta server does", URL],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn half_a_json_is_no_answer() {
-    assert_answer_refused(json("200 OK", r#"[{"id":"agent-"#), &["does not answer as a Letta server does", URL]).await;
+    assert_answer_refused(
+        json("200 OK", r#"[{"id":"agent-"#),
+        &["does not answer as a Letta server does", URL],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_no_answer() {
-    assert_answer_refused(cut("application/json", r#"[{"id":"agent-"#), &["did not answer", URL]).await;
+    assert_answer_refused(
+        cut("application/json", r#"[{"id":"agent-"#),
+        &["did not answer", URL],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn json_of_something_else_is_no_answer() {
-    assert_answer_refused(json("200 OK", r#"{"hello":"world"}"#), &["does not answer as a Letta server does", URL]).await;
+    assert_answer_refused(
+        json("200 OK", r#"{"hello":"world"}"#),
+        &["does not answer as a Letta server does", URL],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_redirect_to_elsewhere_is_not_followed() {
     let elsewhere = RawServer::answering(json("200 OK", "[]")).await;
     let target = format!("{}/login", elsewhere.url);
-    assert_answer_refused(redirect(&target), &["sends us to", &elsewhere.url, "put its address into", URL]).await;
+    assert_answer_refused(
+        redirect(&target),
+        &["sends us to", &elsewhere.url, "put its address into", URL],
+    )
+    .await;
     assert_eq!(elsewhere.requests(), 0);
 }
 
@@ -91,9 +125,16 @@ async fn a_letta_server_without_agents_is_said_to_have_none() {
     let program = Program::new(&letta.url, &homeserver.url);
     let ran = program.run(&["sync"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.stdout.starts_with("Letta lists no agents: there is nothing to do."), "{ran:?}");
+    assert!(
+        ran.stdout
+            .starts_with("Letta lists no agents: there is nothing to do."),
+        "{ran:?}"
+    );
     assert!(ran.stdout.contains(&letta.url), "{ran:?}");
     let report = program.run(&["sync", "--json"]).await.json();
-    assert_eq!((&report["agents"], &report["requests"]["matrix"]), (&0.into(), &0.into()));
+    assert_eq!(
+        (&report["agents"], &report["requests"]["matrix"]),
+        (&0.into(), &0.into())
+    );
     assert_eq!(homeserver.requests(), 0);
 }

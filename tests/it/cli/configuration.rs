@@ -13,7 +13,12 @@ async fn nowhere() -> Program {
 #[tokio::test]
 async fn a_newcomer_is_told_everything_that_is_missing() {
     let mut program = nowhere().await;
-    for name in ["LETTA_API_URL", "MATRIX_HOMESERVER_URL", "MATRIX_SERVER_NAME", "MATRIX_AS_TOKEN"] {
+    for name in [
+        "LETTA_API_URL",
+        "MATRIX_HOMESERVER_URL",
+        "MATRIX_SERVER_NAME",
+        "MATRIX_AS_TOKEN",
+    ] {
         program.unset(name);
     }
     program.run(&["sync"]).await.assert_could_not_run(&[
@@ -30,10 +35,18 @@ async fn a_newcomer_is_told_everything_that_is_missing() {
 async fn a_garbage_file_is_told_without_its_secrets() {
     let program = nowhere().await;
     let file = program.folder().join("letta-matrix.toml");
-    std::fs::write(&file, format!("[matrix]\nas_token = \"{AS_TOKEN}\nserver_name = 'x'\n")).unwrap();
-    program.run(&["sync"]).await.assert_could_not_run(&["letta-matrix.toml, line 2 is not valid TOML"]);
+    std::fs::write(
+        &file,
+        format!("[matrix]\nas_token = \"{AS_TOKEN}\nserver_name = 'x'\n"),
+    )
+    .unwrap();
+    program
+        .run(&["sync"])
+        .await
+        .assert_could_not_run(&["letta-matrix.toml, line 2 is not valid TOML"]);
     std::fs::write(&file, "[letta]\nurll = 'http://letta.test'\n").unwrap();
-    let expected = "letta-matrix.toml, line 2: there is no setting `letta.urll`. The nearest known one is `letta.url`";
+    let expected =
+        "letta-matrix.toml, line 2: there is no setting `letta.urll`. The nearest known one is `letta.url`";
     program.run(&["sync"]).await.assert_could_not_run(&[expected]);
     program.run(&["status"]).await.assert_could_not_run(&[expected]);
 }
@@ -49,7 +62,10 @@ async fn the_file_is_found_beside_us_by_the_environment_and_by_the_flag() {
 
     let says = |line: &str| format!("({} as letta.url ({line}) says)", letta.url);
     let ran = program.run(&["sync"]).await;
-    assert!(ran.stdout.contains(&says("line 2 of letta-matrix.toml")), "{ran:?}");
+    assert!(
+        ran.stdout.contains(&says("line 2 of letta-matrix.toml")),
+        "{ran:?}"
+    );
     program.set("LETTA_MATRIX_CONFIG", "other.toml");
     let ran = program.run(&["sync"]).await;
     assert!(ran.stdout.contains(&says("line 2 of other.toml")), "{ran:?}");
@@ -67,37 +83,61 @@ async fn a_flag_counts_before_the_environment() {
     let letta = RawServer::answering(json("200 OK", "[]")).await;
     let ran = nowhere().await.run(&["sync", "--letta-url", &letta.url]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.stdout.contains("as --letta-url (on the command line) says"), "{ran:?}");
+    assert!(
+        ran.stdout.contains("as --letta-url (on the command line) says"),
+        "{ran:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_wrong_command_line_says_how_it_is_used() {
     let program = nowhere().await;
-    for arguments in [&[][..], &["sink"], &["sync", "--dryrun"], &["sync", "--letta-token", "x"]] {
+    for arguments in [
+        &[][..],
+        &["sink"],
+        &["sync", "--dryrun"],
+        &["sync", "--letta-token", "x"],
+    ] {
         let ran = program.run(arguments).await;
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran:?}");
         assert!(ran.stderr.contains("Usage: letta-matrix"), "{ran:?}");
     }
     let ran = program.run(&["--help"]).await;
-    assert!(ran.code == 0 && ran.stdout.contains("Usage: letta-matrix"), "{ran:?}");
+    assert!(
+        ran.code == 0 && ran.stdout.contains("Usage: letta-matrix"),
+        "{ran:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_state_that_cannot_be_used_names_the_setting() {
     let mut program = nowhere().await;
     let garbage = program.folder().join("garbage.db");
-    std::fs::write(&garbage, "this is no database at all, it is only text that is long enough").unwrap();
+    std::fs::write(
+        &garbage,
+        "this is no database at all, it is only text that is long enough",
+    )
+    .unwrap();
     for (database, expected) in [
         ("missing/state.db", "cannot write beside the state file"),
         ("garbage.db", "the state file garbage.db cannot be used"),
         (".", "cannot be used"),
-        ("postgres://me:not-a-real-secret@db.test/x", "which this version cannot use yet"),
+        (
+            "postgres://me:not-a-real-secret@db.test/x",
+            "which this version cannot use yet",
+        ),
     ] {
         program.set("DATABASE_URL", database);
         let setting = "DATABASE_URL (from the environment)";
-        program.run(&["sync"]).await.assert_could_not_run(&[expected, setting]);
+        program
+            .run(&["sync"])
+            .await
+            .assert_could_not_run(&[expected, setting]);
     }
     program.set("DATABASE_URL", "nothing.db");
-    program.run(&["status"]).await.assert_could_not_run(&["there is no state yet", "letta-matrix sync"]);
+    program
+        .run(&["status"])
+        .await
+        .assert_could_not_run(&["there is no state yet", "letta-matrix sync"]);
     assert!(!program.folder().join("nothing.db").exists());
 }

@@ -39,8 +39,14 @@ impl Program {
             ("MATRIX_AS_TOKEN", AS_TOKEN),
             ("MATRIX_HS_TOKEN", HS_TOKEN),
         ];
-        let env = env.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
-        Self { folder: tempfile::tempdir().unwrap(), env }
+        let env = env
+            .into_iter()
+            .map(|(name, value)| (name, value.to_owned()))
+            .collect();
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            env,
+        }
     }
 
     /// Sets a variable.
@@ -71,7 +77,11 @@ impl Program {
     /// The command, to be started by hand.
     pub fn command(&self) -> std::process::Command {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_letta-matrix-tested"));
-        command.env_clear().envs(&self.env).env("NO_PROXY", "*").current_dir(self.folder());
+        command
+            .env_clear()
+            .envs(&self.env)
+            .env("NO_PROXY", "*")
+            .current_dir(self.folder());
         command
     }
 
@@ -83,14 +93,22 @@ impl Program {
     /// Runs it to its end with this on its standard input.
     pub async fn run_with_input(&self, arguments: &[&str], input: &str) -> Ran {
         let mut command = assert_cmd::Command::from_std(self.command());
-        command.args(arguments).write_stdin(input).timeout(Duration::from_secs(120));
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        command
+            .args(arguments)
+            .write_stdin(input)
+            .timeout(Duration::from_secs(120));
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap();
         let ran = Ran {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         };
-        assert!(!ran.stdout.contains(SECRET) && !ran.stderr.contains(SECRET), "a secret was shown: {ran:?}");
+        assert!(
+            !ran.stdout.contains(SECRET) && !ran.stderr.contains(SECRET),
+            "a secret was shown: {ran:?}"
+        );
         ran
     }
 }
@@ -107,9 +125,18 @@ impl Ran {
     pub fn assert_could_not_run(&self, expected: &[&str]) {
         assert_eq!((self.code, self.stdout.as_str()), (2, ""), "{self:?}");
         assert!(self.stderr.starts_with("error: "), "{self:?}");
-        assert!(self.stderr.len() < 2_000, "{} bytes: {}", self.stderr.len(), self.stderr);
+        assert!(
+            self.stderr.len() < 2_000,
+            "{} bytes: {}",
+            self.stderr.len(),
+            self.stderr
+        );
         for part in expected {
-            assert!(self.stderr.contains(part), "{part:?} is missing in: {}", self.stderr);
+            assert!(
+                self.stderr.contains(part),
+                "{part:?} is missing in: {}",
+                self.stderr
+            );
         }
         for dump in ["Err(", "Error {", "Some(", "panicked"] {
             assert!(!self.stderr.contains(dump), "{}", self.stderr);

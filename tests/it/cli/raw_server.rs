@@ -12,7 +12,8 @@ use tokio::{
 };
 
 /// A page of a web server that knows nothing of us.
-pub const HTML: &str = "<!DOCTYPE html><html><head><title>Welcome to nginx!</title></head><body>It works</body></html>";
+pub const HTML: &str =
+    "<!DOCTYPE html><html><head><title>Welcome to nginx!</title></head><body>It works</body></html>";
 
 /// The server. Dropping it ends it.
 #[derive(Debug)]
@@ -83,12 +84,14 @@ pub fn json(status: &str, body: &str) -> Vec<u8> {
 
 /// A redirect.
 pub fn redirect(location: &str) -> Vec<u8> {
-    format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").into_bytes()
+    format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        .into_bytes()
 }
 
 /// Half an answer: it promises more than comes.
 pub fn cut(content_type: &str, body: &str) -> Vec<u8> {
-    format!("HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: 100000\r\n\r\n{body}").into_bytes()
+    format!("HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: 100000\r\n\r\n{body}")
+        .into_bytes()
 }
 
 /// An address at which nothing listens.

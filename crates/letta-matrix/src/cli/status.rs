@@ -131,13 +131,15 @@ fn table(agents: &[AgentStatus]) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::UTF8_HORIZONTAL_ONLY)
-        .set_header(["agent", "user", "room", "state", "people"]);
+        .set_header(["agent", "user and room", "state", "people"]);
     if let Some((_, width)) = console::Term::stdout().size_checked() {
         table
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_width(width);
     }
-    for agent in agents {
+    let mut by_name: Vec<&AgentStatus> = agents.iter().collect();
+    by_name.sort_by_key(|agent| agent.agent_name.to_lowercase());
+    for agent in by_name {
         let state = match (&agent.last_error, agent.state) {
             (Some(error), _) => format!("failed: {}", one_line(error, 200)),
             (None, State::Ready) => "ready".to_owned(),
@@ -154,10 +156,9 @@ fn table(agents: &[AgentStatus]) -> String {
                 one_line(&agent.agent_name, 40),
                 one_line(&agent.agent_id, 80)
             ),
-            agent.user_id.clone(),
             format!(
                 "{}\n{}",
-                agent.room_alias,
+                agent.user_id,
                 agent.room_id.as_deref().unwrap_or("no room yet")
             ),
             state,

@@ -11,13 +11,14 @@ use serde::Serialize;
 use store::MemoryStore;
 
 use self::progress::Progress;
-use super::{Global, OK, SOME_FAILED, settings::SettingFlags, signals};
+use super::{Global, OK, SOME_FAILED, settings::SettingFlags};
 use crate::{
     compose,
     config::Config,
     failure::{self, Failure},
     lock::StateLock,
     output::{to_stderr, to_stdout},
+    signals::Stop,
 };
 
 /// Bring every agent home, once
@@ -42,6 +43,7 @@ pub(super) async fn run(args: &SyncArgs, global: &Global) -> Result<u8, Failure>
     if args.dry_run {
         return dry_run(&config, args.json).await;
     }
+    let stop = Stop::listen();
     let _lock = StateLock::take(&config.database)?;
     let store = compose::open_state(&config).await?;
     let bridge = compose::connect(&config, Arc::new(store.clone()))?;
@@ -49,7 +51,7 @@ pub(super) async fn run(args: &SyncArgs, global: &Global) -> Result<u8, Failure>
     let reconciler = bridge.reconciler().with_observer(progress.clone());
     let outcome = tokio::select! {
         outcome = reconciler.run() => Ok(outcome),
-        code = signals::stop() => Err(code),
+        code = stop.requested() => Err(code),
     };
     progress.finish();
     store.close().await;

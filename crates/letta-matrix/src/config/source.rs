@@ -107,9 +107,9 @@ impl Values {
     ///
     /// # Errors
     /// When a file was named and cannot be read, when it is not TOML or holds an unknown key, when a variable is not UTF-8.
-    pub fn read(sources: Sources<'_>) -> Result<Self, ConfigError> {
+    pub fn read(sources: &Sources<'_>) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
-        let path = find_file(&sources)?;
+        let path = find_file(sources)?;
         let mut layers = Vec::new();
         if let Some((path, named_by)) = &path {
             match file::read(path, named_by.as_deref()) {

@@ -25,7 +25,7 @@ fn read(
         .iter()
         .map(|(key, value)| (*key, (*value).to_owned()))
         .collect();
-    Values::read(Sources {
+    Values::read(&Sources {
         file: file.map(Path::to_owned),
         flags,
         env: &env,
@@ -330,7 +330,7 @@ fn a_variable_that_is_not_utf_8_is_named() {
         flags: HashMap::new(),
         env: &env,
     };
-    let error = Values::read(sources).unwrap_err().to_string();
+    let error = Values::read(&sources).unwrap_err().to_string();
     assert_eq!(error, "LETTA_TOKEN (from the environment) is not UTF-8");
 }
 

@@ -1,0 +1,60 @@
+//! Being told to stop.
+
+use std::future::pending;
+
+/// Listens for the wish to stop, from the moment it is made: no signal is missed while work begins. When the system
+/// does not let us listen, signals end the program at once, as they do without this.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    #[cfg(unix)]
+    interrupt: Option<tokio::signal::unix::Signal>,
+    #[cfg(unix)]
+    terminate: Option<tokio::signal::unix::Signal>,
+}
+
+#[cfg(unix)]
+impl Stop {
+    pub(crate) fn listen() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        Self {
+            interrupt: signal(SignalKind::interrupt()).ok(),
+            terminate: signal(SignalKind::terminate()).ok(),
+        }
+    }
+
+    /// Ready when the program is told to stop, with the exit code that tells so: 130 for Ctrl-C, 143 for a request
+    /// to terminate.
+    pub(crate) async fn requested(mut self) -> u8 {
+        tokio::select! {
+            () = next(&mut self.interrupt) => 130,
+            () = next(&mut self.terminate) => 143,
+        }
+    }
+}
+
+#[cfg(unix)]
+async fn next(signal: &mut Option<tokio::signal::unix::Signal>) {
+    let received = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if received.is_none() {
+        pending::<()>().await;
+    }
+}
+
+#[cfg(not(unix))]
+impl Stop {
+    pub(crate) fn listen() -> Self {
+        Self {}
+    }
+
+    /// Ready when the program is told to stop, with the exit code that tells so.
+    pub(crate) async fn requested(self) -> u8 {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => 130,
+            Err(_) => pending().await,
+        }
+    }
+}
