@@ -72,6 +72,7 @@ mod test_data;
 mod tests;
 mod transactions;
 mod upgrade;
+mod validation;
 mod views;
 mod wire_fault;
 

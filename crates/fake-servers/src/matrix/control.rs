@@ -105,6 +105,8 @@ pub enum FaultEffect {
     CloseAfter {},
     /// The call has its effect, and the answer is a `500`.
     FailAfter {},
+    /// A room is only begun (see [`Fault::leave_half_made`]); the answer is a `500`. Only for `create_room`.
+    LeaveHalfMade {},
     /// The call takes this much longer.
     Delay {
         /// How long, in milliseconds.
@@ -184,6 +186,12 @@ impl FaultOrder {
                 self.method
             ));
         }
+        if matches!(self.effect, FaultEffect::LeaveHalfMade {}) && self.method != "create_room" {
+            return Err(format!(
+                "{} makes no room that could be left half-made",
+                self.method
+            ));
+        }
         let mut fault = Fault::on(self.method).skip(self.skip);
         if let Some(user) = self.user {
             fault = fault.user(user);
@@ -212,6 +220,7 @@ impl FaultOrder {
             FaultEffect::Close {} => fault.fail(MatrixErrorKind::Interrupted),
             FaultEffect::CloseAfter {} => fault.fail_after(MatrixErrorKind::Interrupted),
             FaultEffect::FailAfter {} => fault.fail_after(MatrixErrorKind::Server),
+            FaultEffect::LeaveHalfMade {} => fault.leave_half_made(),
             FaultEffect::Delay { delay_ms } => fault.delay(Duration::from_millis(delay_ms)),
         })
     }

@@ -125,13 +125,7 @@ impl Homeserver {
     /// What goes wrong here leaves what was made so far: a room with its creator and its alias, but without the
     /// rest. So it is with Synapse.
     pub fn make_room(&mut self, who: &Requester, plan: &RoomPlan) -> Answer<String> {
-        let create = create_content(who, plan);
-        let (event_id, room_id) = self.name_room(plan.version);
-        if let Some(alias) = &plan.alias {
-            self.create_alias_unchecked_membership(who, alias, &room_id)?;
-        }
-        self.open_room(who, plan, (event_id, &room_id), create);
-        self.join_creator(who, &room_id);
+        let room_id = self.begin_room(who, plan)?;
         self.set_up(who, &room_id, plan)?;
         for invitee in &plan.invite {
             let mut content = Object::new();
@@ -144,6 +138,18 @@ impl Homeserver {
             };
             self.change_membership(who, invitee, &room_id, &change)?;
         }
+        Ok(room_id)
+    }
+
+    /// Makes the beginning of a room: its alias and its creator.
+    pub(super) fn begin_room(&mut self, who: &Requester, plan: &RoomPlan) -> Answer<String> {
+        let create = create_content(who, plan);
+        let (event_id, room_id) = self.name_room(plan.version);
+        if let Some(alias) = &plan.alias {
+            self.create_alias_unchecked_membership(who, alias, &room_id)?;
+        }
+        self.open_room(who, plan, (event_id, &room_id), create);
+        self.join_creator(who, &room_id);
         Ok(room_id)
     }
 
@@ -304,7 +310,7 @@ fn check_creation_content(config: &Object) -> Answer<()> {
     let Some(content) = config.get("creation_content").and_then(Value::as_object) else {
         return Ok(());
     };
-    super::events::check_numbers(content)?;
+    super::validation::check_numbers(content)?;
     let refuse = |words: &str| Err(Refusal::new(400, "M_FORBIDDEN", words));
     match content.get("additional_creators") {
         None => Ok(()),

@@ -129,6 +129,7 @@ enum Effect {
     FailAfter(MatrixErrorKind),
     Delay(Duration),
     Hold(Arc<Gate>),
+    HalfMade,
 }
 
 impl Fault {
@@ -239,6 +240,17 @@ impl Fault {
         (self, Hold { gate })
     }
 
+    /// The room is only begun: its alias points to it and its creator is in it, but it has no name, no state of its own,
+    /// no invitations. The answer is a `500`. Synapse leaves such rooms when something fails in the middle.
+    ///
+    /// # Panics
+    /// When the method is not `create_room`.
+    pub fn leave_half_made(mut self) -> Self {
+        assert!(self.method == "create_room", "{} makes no room", self.method);
+        self.effect = Effect::HalfMade;
+        self
+    }
+
     /// Sets the words of the error.
     pub fn message(mut self, message: impl Into<String>) -> Self {
         self.message = Some(message.into());
@@ -290,6 +302,7 @@ impl fmt::Display for Fault {
             Effect::FailAfter(kind) => write!(f, ": fail after the effect with {kind:?}")?,
             Effect::Delay(delay) => write!(f, ": delay by {delay:?}")?,
             Effect::Hold(_) => write!(f, ": hold")?,
+            Effect::HalfMade => write!(f, ": leave a half-made room")?,
         }
         match self.times {
             Some(times) => write!(f, " (struck {} of {times})", self.struck),
@@ -314,6 +327,7 @@ pub(super) struct Verdict {
     pub(super) gates: Vec<Arc<Gate>>,
     pub(super) before: Option<Failure>,
     pub(super) after: Option<Failure>,
+    pub(super) half_made: bool,
 }
 
 /// All planned faults, in order.
@@ -355,6 +369,10 @@ impl FaultPlan {
                     verdict.before = Some(Failure::from(refusal.clone()).with_may_have_applied(unknown));
                 }
                 Effect::FailAfter(kind) => verdict.after = Some(fault.failure(kind)),
+                Effect::HalfMade => {
+                    verdict.half_made = true;
+                    verdict.after = Some(fault.failure(&MatrixErrorKind::Server));
+                }
             }
             if verdict.before.is_some() || verdict.after.is_some() {
                 break;

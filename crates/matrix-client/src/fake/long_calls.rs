@@ -88,7 +88,10 @@ impl FakeMatrix {
         let answer = match plan {
             Ok((plan, who)) => {
                 tokio::task::yield_now().await;
-                self.apply(|server| server.make_room(&who, &plan))
+                self.apply(|server| match begun.half_made {
+                    true => server.begin_room(&who, &plan),
+                    false => server.make_room(&who, &plan),
+                })
             }
             Err(refusal) => Err(refusal),
         };

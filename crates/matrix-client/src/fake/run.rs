@@ -61,6 +61,8 @@ impl Request {
 pub(super) struct Begun {
     number: usize,
     after: Option<Failure>,
+    /// Whether a room is only to be begun.
+    pub(super) half_made: bool,
     cuts: u64,
 }
 
@@ -108,6 +110,7 @@ impl FakeMatrix {
         Ok(Begun {
             number,
             after: verdict.after,
+            half_made: verdict.half_made,
             cuts: news.cuts,
         })
     }

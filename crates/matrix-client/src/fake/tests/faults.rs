@@ -300,3 +300,27 @@ async fn the_same_seed_and_calls_give_the_same_ids() {
     assert_eq!(story(1).await, story(1).await);
     assert_ne!(story(1).await, story(2).await);
 }
+
+#[tokio::test]
+async fn a_room_can_be_left_half_made() {
+    let house = House::new();
+    house.matrix.plan(Fault::on("create_room").leave_half_made());
+    let room = NewRoom::room()
+        .alias_localpart("agent_room")
+        .name("Tea")
+        .invite([house.alice.user_id.clone()]);
+    let error = house.matrix.create_room(&house.agent, &room).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.may_have_applied()),
+        (&MatrixErrorKind::Server, true)
+    );
+    let half = house
+        .matrix
+        .alias(ruma::room_alias_id!("#agent_room:matrix.test"))
+        .unwrap();
+    let half = house.matrix.room(&half).unwrap();
+    assert_eq!((half.name, half.members.len()), (None, 1));
+    assert!(half.members.contains_key(&house.agent.user_id));
+    house.matrix.assert_faults_used();
+    house.matrix.assert_invariants();
+}
