@@ -1,4 +1,3 @@
-mod conformance;
 mod control;
 mod pushes;
 mod wire;

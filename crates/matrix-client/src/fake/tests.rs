@@ -1,3 +1,4 @@
+mod anything;
 #[cfg(feature = "testing")]
 mod conformance;
 mod faults;
