@@ -3,7 +3,7 @@
 use std::{collections::HashSet, io::IsTerminal, time::Duration};
 
 use conversation::{BoundRoom, Outcome};
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use letta_client::{AgentUpdate, LettaApi, fake::FakeLetta};
 use matrix_client::{
     Event, TimelineEventType,
@@ -94,13 +94,14 @@ impl Talk {
     /// Reads lines until there are no more.
     pub(super) async fn run(mut self) -> Result<(), Failure> {
         if self.out.interactive() {
-            self.agents()?;
-            self.out.prompt("Whom do you want to talk with? ")?;
-            let Some(name) = self.next_line().await? else {
+            let names: Vec<String> = self.bridge.rooms().iter().map(shown_name).collect();
+            self.out
+                .prompt(&format!("Whom do you want to talk with ({})? ", names.join(", ")))?;
+            let Some(wanted) = self.next_line().await? else {
                 return Ok(());
             };
-            if !name.trim().is_empty() {
-                self.go_to(name.trim())?;
+            if let Some(room) = find(self.bridge.rooms(), wanted.trim()) {
+                self.room = room.room_id.clone();
             }
         }
         self.out.line(&format!(
@@ -112,7 +113,11 @@ impl Talk {
                 self.out.prompt(&format!("you → {}: ", self.agent_name()))?;
             }
             let Some(line) = self.next_line().await? else {
-                return Ok(());
+                return if self.out.interactive() {
+                    self.out.line("")
+                } else {
+                    Ok(())
+                };
             };
             match Line::read(&line) {
                 Line::Nothing => {}
@@ -285,7 +290,8 @@ impl Talk {
         } else {
             ProgressDrawTarget::hidden()
         };
-        let spinner = ProgressBar::with_draw_target(None, target);
+        let spinner =
+            ProgressBar::with_draw_target(None, target).with_style(ProgressStyle::default_spinner());
         spinner.set_message(format!("{} is thinking", self.agent_name()));
         spinner.enable_steady_tick(Duration::from_millis(120));
         spinner

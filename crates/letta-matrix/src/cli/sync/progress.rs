@@ -22,7 +22,7 @@ impl Progress {
             ProgressDrawTarget::hidden()
         };
         let bar = ProgressBar::with_draw_target(None, target);
-        bar.set_style(style("{spinner} {msg}"));
+        bar.set_style(ProgressStyle::default_spinner());
         bar.set_message("listing the agents");
         bar.enable_steady_tick(Duration::from_millis(120));
         Self { bar }
