@@ -141,8 +141,7 @@ def a_slow_answer_times_out(fake):
 
 
 def a_page_instead_of_json_is_no_answer(fake):
-    answer = ask(client_of(fake), "[badjson]")
-    assert not isinstance(answer, openai.types.chat.ChatCompletion), "the client hands on what it cannot read"
+    refused(json.JSONDecodeError, lambda: ask(client_of(fake), "[badjson]"))
 
 
 def embeddings_are_the_same_in_both_encodings(fake):

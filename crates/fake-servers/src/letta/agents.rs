@@ -77,6 +77,11 @@ pub(super) async fn set_tool_approval(
         Ok(_) => {}
         Err(refused) => return *refused,
     }
+    if body.get("requires_approval").is_none_or(Value::is_null) && caller.is_current {
+        let error =
+            "{'type': 'missing', 'loc': ('body', 'requires_approval'), 'msg': 'Field required', 'input': {}}";
+        return reply::unprocessable(error);
+    }
     let set = caller
         .rest
         .set_tool_approval(&AgentId::new(id), &tool, &body)

@@ -102,12 +102,30 @@ impl FromRequest<LettaServer> for JsonBody {
         }
         serde_json::from_slice(&bytes).map(|body| Self(Some(body))).map_err(|error| {
             let place = error.column().saturating_sub(1);
-            let error = error.to_string().replace('\'', "\\'");
+            let error = in_pythons_words(&error.to_string());
             reply::unprocessable(&format!(
                 "{{'type': 'json_invalid', 'loc': ('body', {place}), 'msg': 'JSON decode error', 'input': {{}}, 'ctx': \
                  {{'error': '{error}'}}}}"
             ))
         })
+    }
+}
+
+/// What Python's parser says where ours says this.
+fn in_pythons_words(error: &str) -> &'static str {
+    let said = |words: &str| error.starts_with(words);
+    if said("key must be a string") || said("EOF while parsing an object") || said("trailing comma") {
+        "Expecting property name enclosed in double quotes"
+    } else if said("expected `:`") {
+        "Expecting \\':\\' delimiter"
+    } else if said("expected `,`") {
+        "Expecting \\',\\' delimiter"
+    } else if said("EOF while parsing a string") {
+        "Unterminated string starting at"
+    } else if said("trailing characters") {
+        "Extra data"
+    } else {
+        "Expecting value"
     }
 }
 

@@ -15,19 +15,23 @@ use super::reply;
 enum Named {
     Conversation(ConversationId),
     DefaultOf(AgentId),
+    /// `default`, of nobody knows whom.
+    Nothing,
 }
 
 /// Reads the id in the path; `agent` is what the request says beside it.
-fn named(id: String, agent: Option<&str>) -> Result<Named, Box<Response>> {
+fn named(id: String, agent: Option<&str>) -> Named {
     match (id.as_str(), agent) {
-        ("default", Some(agent)) => Ok(Named::DefaultOf(AgentId::from(agent))),
-        ("default", None) => {
-            let text = "INVALID_ARGUMENT: agent_id is required when conversation_id is 'default'";
-            Err(Box::new(reply::detail(400, text)))
-        }
-        (id, _) if id.starts_with("agent-") => Ok(Named::DefaultOf(AgentId::from(id))),
-        _ => Ok(Named::Conversation(ConversationId::new(id))),
+        ("default", Some(agent)) => Named::DefaultOf(AgentId::from(agent)),
+        ("default", None) => Named::Nothing,
+        (id, _) if id.starts_with("agent-") => Named::DefaultOf(AgentId::from(id)),
+        _ => Named::Conversation(ConversationId::new(id)),
     }
+}
+
+/// The server looks for a conversation of this name.
+fn no_default() -> Response {
+    reply::detail(404, "Conversation not found with id='['default']'")
 }
 
 pub(super) async fn create(caller: Caller, body: JsonBody) -> Response {
@@ -73,11 +77,13 @@ pub(super) async fn delete(caller: Caller, Path(id): Path<String>) -> Response {
 }
 
 pub(super) async fn messages(caller: Caller, Path(id): Path<String>) -> Response {
-    let read = named(id, caller.query.text("agent_id"))
-        .and_then(|named| caller.query.stretch().map(|stretch| (named, stretch)));
-    let listed = match read {
-        Ok((Named::Conversation(id), stretch)) => caller.rest.list_conversation_messages(&id, &stretch).await,
-        Ok((Named::DefaultOf(agent), stretch)) => {
+    let stretch = match caller.query.stretch() {
+        Ok(stretch) => stretch,
+        Err(refused) => return *refused,
+    };
+    let listed = match named(id, caller.query.text("agent_id")) {
+        Named::Conversation(id) => caller.rest.list_conversation_messages(&id, &stretch).await,
+        Named::DefaultOf(agent) => {
             let listed = caller
                 .rest
                 .list_agent_messages(&agent, &InConversation::Default, &stretch)
@@ -89,7 +95,7 @@ pub(super) async fn messages(caller: Caller, Path(id): Path<String>) -> Response
                 listed.map(newest_first)
             }
         }
-        Err(refused) => return *refused,
+        Named::Nothing => Ok(Value::Array(Vec::new())),
     };
     reply::list(listed, caller.wraps_lists)
 }
@@ -107,9 +113,9 @@ pub(super) async fn send(caller: Caller, Path(id): Path<String>, body: JsonBody)
         Err(refused) => return *refused,
     };
     let target = match named(id, body.get("agent_id").and_then(Value::as_str)) {
-        Ok(Named::Conversation(id)) => Target::Conversation(id),
-        Ok(Named::DefaultOf(agent)) => Target::LockedAgent(agent),
-        Err(refused) => return *refused,
+        Named::Conversation(id) => Target::Conversation(id),
+        Named::DefaultOf(agent) => Target::LockedAgent(agent),
+        Named::Nothing => return no_default(),
     };
     start(&caller, target, &body, true).await
 }
@@ -117,23 +123,23 @@ pub(super) async fn send(caller: Caller, Path(id): Path<String>, body: JsonBody)
 pub(super) async fn stream(caller: Caller, Path(id): Path<String>, body: JsonBody) -> Response {
     let mut body = body.optional();
     let joined = match named(id, body.get("agent_id").and_then(Value::as_str)) {
-        Ok(Named::Conversation(id)) => caller.rest.stream_conversation(Some(&id), &body).await,
-        Ok(Named::DefaultOf(agent)) => {
+        Named::Conversation(id) => caller.rest.stream_conversation(Some(&id), &body).await,
+        Named::DefaultOf(agent) => {
             if let Some(fields) = body.as_object_mut() {
                 fields.insert("agent_id".to_owned(), agent.as_str().into());
             }
             caller.rest.stream_conversation(None, &body).await
         }
-        Err(refused) => return *refused,
+        Named::Nothing => return no_default(),
     };
     reply::stream(joined)
 }
 
 pub(super) async fn cancel(caller: Caller, Path(id): Path<String>) -> Response {
     reply::json(match named(id, caller.query.text("agent_id")) {
-        Ok(Named::Conversation(id)) => caller.rest.cancel_conversation(&id).await,
-        Ok(Named::DefaultOf(agent)) => caller.rest.cancel_agent(&agent, &[]).await,
-        Err(refused) => return *refused,
+        Named::Conversation(id) => caller.rest.cancel_conversation(&id).await,
+        Named::DefaultOf(agent) => caller.rest.cancel_agent(&agent, &[]).await,
+        Named::Nothing => return no_default(),
     })
 }
 

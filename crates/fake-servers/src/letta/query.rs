@@ -83,17 +83,35 @@ impl Query {
     }
 
     fn order(&self) -> Read<Option<Direction>> {
-        match self.text("order") {
-            None => Ok(None),
-            Some("asc") => Ok(Some(Direction::Ascending)),
-            Some("desc") => Ok(Some(Direction::Descending)),
-            Some(other) => Err(refuse(
-                "literal_error",
-                "order",
-                "Input should be \\'asc\\' or \\'desc\\'",
-                &quoted(other),
-            )),
+        let order = self.one_of("order", &["asc", "desc"])?;
+        Ok(order.map(|order| {
+            if order == "asc" {
+                Direction::Ascending
+            } else {
+                Direction::Descending
+            }
+        }))
+    }
+
+    /// A value that must be one of these.
+    fn one_of(&self, name: &str, known: &[&str]) -> Read<Option<&str>> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        if known.contains(&text) {
+            return Ok(Some(text));
         }
+        let known: Vec<_> = known.iter().map(|one| quoted(one)).collect();
+        let expected = match known.split_last() {
+            Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+            _ => known.concat(),
+        };
+        let error = format!(
+            "{{'type': 'literal_error', 'loc': ('query', '{name}'), 'msg': \"Input should be {expected}\", 'input': {}, \
+             'ctx': {{'expected': \"{expected}\"}}}}",
+            quoted(text)
+        );
+        Err(Box::new(reply::unprocessable(&error)))
     }
 
     /// `limit`, `before`, `after` and `order` of a listing of messages.
@@ -109,6 +127,25 @@ impl Query {
     /// `limit` of a listing that has a default of its own.
     pub(super) fn limit(&self) -> Read<Option<usize>> {
         self.length("limit")
+    }
+
+    /// Refuses a `limit` outside of these bounds.
+    pub(super) fn limit_between(&self, least: i64, most: i64) -> Read<()> {
+        let Some(limit) = self.integer("limit")? else {
+            return Ok(());
+        };
+        let (kind, words, name, bound) = if limit < least {
+            ("greater_than_equal", "greater", "ge", least)
+        } else if limit > most {
+            ("less_than_equal", "less", "le", most)
+        } else {
+            return Ok(());
+        };
+        let error = format!(
+            "{{'type': '{kind}', 'loc': ('query', 'limit'), 'msg': 'Input should be {words} than or equal to {bound}', \
+             'input': '{limit}', 'ctx': {{'{name}': {bound}}}}}"
+        );
+        Err(Box::new(reply::unprocessable(&error)))
     }
 
     /// One page of a listing in its order: what follows `after` and precedes `before`, at most `limit` of it. Cursors
@@ -160,7 +197,7 @@ impl Query {
             after: self.text("after").map(str::to_owned),
             before: self.text("before").map(str::to_owned),
             order: self.order()?,
-            order_by: match self.text("order_by") {
+            order_by: match self.one_of("order_by", &["created_at", "updated_at", "last_run_completion"])? {
                 Some("updated_at") => AgentOrder::UpdatedAt,
                 Some("last_run_completion") => AgentOrder::LastRunCompletion,
                 _ => AgentOrder::CreatedAt,
@@ -250,7 +287,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_unprocessable() {
-        for query in ["limit=many", "order=up", "match_all_tags=maybe"] {
+        for query in ["limit=many", "order=up", "match_all_tags=maybe", "order_by=name"] {
             let refused = Query::read(Some(query)).list_agents(false).unwrap_err();
             assert_eq!(refused.status(), 422, "{query}");
         }

@@ -46,7 +46,10 @@ async fn listed(caller: Caller, active: bool) -> Response {
     if query.text("order") == Some("asc") {
         runs.reverse();
     }
-    match query.page_with_swapped_cursors(runs, 100) {
+    match query
+        .limit_between(1, 1000)
+        .and_then(|()| query.page_with_swapped_cursors(runs, 100))
+    {
         Ok(page) => reply::list(Ok(page.into()), caller.wraps_lists),
         Err(refused) => *refused,
     }

@@ -176,7 +176,10 @@ pub(super) fn failure(failure: Failure, dialect: Dialect) -> Response {
                 .code("context_length_exceeded")
                 .into_response(dialect)
         }
-        Failure::NotJson { body } => ([(http::header::CONTENT_TYPE, "text/html")], body).into_response(),
+        // Said to be JSON all the same, or clients would not try to read it.
+        Failure::NotJson { body } => {
+            ([(http::header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
         // `Failure` may grow; what is not known here ends as abruptly as a failure can.
         _ => HangUp.into_response(),
     }

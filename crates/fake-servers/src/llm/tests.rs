@@ -314,7 +314,7 @@ async fn retry_after_is_rounded_up_to_whole_seconds() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_json_says_so_in_its_type() {
+async fn a_body_that_is_not_json_says_that_it_is() {
     let provider = provider().await;
     let response = provider
         .post("v1/chat/completions", &chat("[badjson]"))
@@ -322,7 +322,7 @@ async fn a_body_that_is_not_json_says_so_in_its_type() {
         .unwrap();
     assert_eq!(
         (response.status(), &response.headers()["content-type"]),
-        (StatusCode::OK, &"text/html".parse().unwrap())
+        (StatusCode::OK, &"application/json".parse().unwrap())
     );
     assert_eq!(response.text().await.unwrap(), "<html>not json</html>");
     provider.stop().await;

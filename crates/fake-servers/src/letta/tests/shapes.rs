@@ -323,6 +323,10 @@ async fn a_background_run_is_joined_again_by_its_number() {
     let (_, runs) = server.get("v1/runs/?agent_id=agent-001&statuses=completed").await;
     assert_eq!(runs, json!([run]));
     assert_eq!(server.get("v1/runs/?active=true").await.1, json!([]));
+    for limit in ["0", "1001"] {
+        let (status, _) = server.get(&format!("v1/runs/?limit={limit}")).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{limit}");
+    }
     server.stop().await;
 }
 
@@ -383,6 +387,10 @@ async fn a_conversation_has_its_own_history() {
         server.send(Method::POST, "v1/conversations/", &json!({})).await.0,
         StatusCode::UNPROCESSABLE_ENTITY
     );
+    let nobodys = "v1/conversations/default/messages";
+    assert_eq!(server.get(nobodys).await, (StatusCode::OK, json!([])));
+    let (status, _) = server.send(Method::POST, nobodys, &json!({"input": "x"})).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
     let deleted = server
         .request(Method::DELETE, &format!("v1/conversations/{id}"))
         .send()
@@ -403,6 +411,8 @@ async fn a_conversation_has_its_own_history() {
 async fn an_approval_is_asked_for_and_given() {
     let server = Server::start().await;
     let path = "v1/agents/agent-001/tools/approval/conversation_search";
+    let (status, _) = server.send(Method::PATCH, path, &json!({})).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     let set = server
         .send(Method::PATCH, path, &json!({"requires_approval": true}))
         .await;
