@@ -38,6 +38,9 @@ class Standing:
     def __exit__(self, *_):
         pass
 
+    def check_alive(self):
+        pass
+
     def call(self, *_):
         raise NeedsFake
 
@@ -75,6 +78,10 @@ class Fake:
             raise CannotRun(f"the {self.kind} fake did not end on SIGINT") from None
         finally:
             self.process.stdout.close()
+
+    def check_alive(self):
+        if self.process.poll() is not None:
+            raise CannotRun(f"the {self.kind} fake ended by itself, with code {self.process.returncode}")
 
     def call(self, method, path, body=None):
         """A request beside the client: the status, and the JSON of the answer."""

@@ -45,6 +45,7 @@ def checks_of(module):
 
 
 def run(name, check, fake):
+    fake.check_alive()
     sentence = f"{name}: {check.__name__.replace('_', ' ')}"
     signal.signal(signal.SIGALRM, too_slow)
     signal.alarm(LONGEST)
