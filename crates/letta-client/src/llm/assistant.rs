@@ -64,9 +64,15 @@ struct Speaker<'a> {
 impl Speaker<'_> {
     /// One of the phrases: by seed, what is answered, and how far the conversation is.
     fn pick<'p>(&self, phrases: &[&'p str]) -> &'p str {
+        self.pick_again(0, phrases)
+    }
+
+    /// The same, independent of what was picked under other numbers.
+    fn pick_again<'p>(&self, number: u64, phrases: &[&'p str]) -> &'p str {
         let at = StableHash::new(self.scene.seed)
             .text(self.scene.text)
             .number(self.scene.earlier.len() as u64)
+            .number(number)
             .below(phrases.len());
         phrases.get(at).copied().unwrap_or_default()
     }
@@ -92,8 +98,11 @@ impl Speaker<'_> {
             .or_else(|| self.on_nature())
             .or_else(|| self.on_wellbeing())
             .or_else(|| self.on_abilities())
+            .or_else(|| self.on_time())
+            .or_else(|| self.on_joke())
             .or_else(|| self.on_courtesy())
             .or_else(|| self.on_question())
+            .or_else(|| self.on_errand())
     }
 
     fn on_nothing(&self) -> Option<String> {
@@ -235,7 +244,16 @@ impl Speaker<'_> {
         })
     }
 
-    /// Greetings, thanks and farewells, when that is all there is.
+    fn on_time(&self) -> Option<String> {
+        self.says_any(phrases::ASKS_TIME)
+            .then(|| "I have no clock and no calendar: I live in a test.".to_owned())
+    }
+
+    fn on_joke(&self) -> Option<String> {
+        self.says("joke").then(|| self.pick(phrases::JOKES).to_owned())
+    }
+
+    /// Greetings, thanks, praise, farewells and yes-yes, when that is all there is.
     fn on_courtesy(&self) -> Option<String> {
         if self.words.len() > 6 {
             return None;
@@ -246,9 +264,25 @@ impl Speaker<'_> {
                     .to_owned(),
             );
         }
+        if self.says_any(phrases::PRAISE) {
+            return Some(
+                self.pick(&["That is kind of you.", "How nice to hear.", "You are very kind."])
+                    .to_owned(),
+            );
+        }
         if self.says_any(phrases::FAREWELLS) {
             return Some(
                 self.pick(&["Goodbye!", "See you soon.", "Until next time."])
+                    .to_owned(),
+            );
+        }
+        if self
+            .words
+            .iter()
+            .all(|word| phrases::SHORT_WORDS.contains(&word.as_str()))
+        {
+            return Some(
+                self.pick(&["All right.", "Good. What next?", "I am here when you need me."])
                     .to_owned(),
             );
         }
@@ -293,16 +327,40 @@ impl Speaker<'_> {
                 .first()
                 .is_some_and(|word| phrases::QUESTION_WORDS.contains(&word.as_str()));
         asks.then(|| {
-            let opening = self.pick(&["I do not know", "I cannot say", "That is more than I know"]);
-            let topic = match self.topic() {
-                Some(topic) => format!(" about {topic}"),
-                None => String::new(),
+            let admission = match self.topic() {
+                Some(topic) => {
+                    let lead = self.pick(&[
+                        "I know nothing about",
+                        "I was taught nothing about",
+                        "You will know more than I about",
+                    ]);
+                    format!("{lead} {topic}")
+                }
+                None => self
+                    .pick(&["I do not know", "I cannot say", "That is more than I know"])
+                    .to_owned(),
             };
-            format!(
-                "{opening}{topic}: I am a built-in fake model and look nothing up. I can do small sums, and I remember \
-                 what you tell me."
-            )
+            format!("{admission}: {}", self.excuse())
         })
+    }
+
+    /// "Write a poem about rain."
+    fn on_errand(&self) -> Option<String> {
+        let asks = self.words.iter().find(|word| *word != "please");
+        asks.is_some_and(|word| phrases::ERRANDS.contains(&word.as_str()))
+            .then(|| {
+                let lead = self.pick(&["I cannot do that", "That is beyond me", "I would if I could"]);
+                format!("{lead}: {}", self.excuse())
+            })
+    }
+
+    /// Why it cannot do more, and what it can.
+    fn excuse(&self) -> &'static str {
+        self.pick_again(1, &[
+            "I am a built-in fake model and look nothing up. I can do small sums, and I remember what you tell me.",
+            "a fake model speaks for me. Tell me something about yourself, and ask me for it later.",
+            "there is no real model behind me, only rules. Try me with a sum, or with what you said before.",
+        ])
     }
 
     /// A statement: shows that it was read.

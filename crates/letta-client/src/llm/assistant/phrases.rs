@@ -78,6 +78,95 @@ pub(super) const ASKS_ABILITIES: &[&str] = &[
 
 pub(super) const THANKS: &[&str] = &["thanks", "thank you", "thx", "cheers", "much appreciated"];
 
+pub(super) const PRAISE: &[&str] = &[
+    "i like you",
+    "i love you",
+    "well done",
+    "good job",
+    "good work",
+    "you are great",
+    "youre great",
+    "very good",
+];
+
+pub(super) const ASKS_TIME: &[&str] = &[
+    "what time",
+    "whats the time",
+    "what day",
+    "what date",
+    "whats the date",
+    "what year",
+    "which day",
+    "is the time",
+];
+
+pub(super) const JOKES: &[&str] = &[
+    "Two bytes meet. “Are you ill?” asks the first. “No,” says the other, “just a bit off.”",
+    "I would tell you a joke about timeouts, but you would not wait for the end.",
+    "There are ten kinds of people: those who count in binary and those who do not.",
+];
+
+/// What says little more than that one listens.
+pub(super) const SHORT_WORDS: &[&str] = &[
+    "ok",
+    "okay",
+    "k",
+    "yes",
+    "yep",
+    "yeah",
+    "no",
+    "nope",
+    "sure",
+    "fine",
+    "good",
+    "great",
+    "cool",
+    "nice",
+    "lol",
+    "haha",
+    "hm",
+    "hmm",
+    "right",
+    "alright",
+    "all",
+    "i",
+    "see",
+    "understood",
+    "perfect",
+    "wow",
+    "oh",
+    "ah",
+    "aha",
+];
+
+/// How a request to do something begins.
+pub(super) const ERRANDS: &[&str] = &[
+    "tell",
+    "write",
+    "spell",
+    "explain",
+    "give",
+    "show",
+    "make",
+    "find",
+    "search",
+    "translate",
+    "summarize",
+    "summarise",
+    "describe",
+    "list",
+    "draw",
+    "play",
+    "open",
+    "send",
+    "check",
+    "look",
+    "sing",
+    "read",
+    "create",
+    "build",
+];
+
 pub(super) const FAREWELLS: &[&str] = &[
     "bye",
     "goodbye",

@@ -50,22 +50,26 @@ pub(super) fn asked_fact(question: &[String]) -> Option<String> {
 
 /// `your favourite colour is blue`, when `text` says so of the `wanted`.
 pub(super) fn told(text: &str, wanted: &str) -> Option<String> {
-    let fact = statement(text)?;
-    let subject = words(&fact.subject).join(" ");
-    (subject == wanted).then(|| fact.to_string())
+    let facts = statements(text);
+    let fact = facts
+        .into_iter()
+        .rev()
+        .find(|fact| words(&fact.subject).join(" ") == wanted)?;
+    Some(fact.to_string())
 }
 
 /// What a text tells about its author: `your favourite colour is blue`, `the key is under the mat`.
 pub(super) fn told_fact(text: &str) -> Option<String> {
-    if let Some(rest) = after(
+    let facts: Vec<_> = statements(text).iter().map(ToString::to_string).collect();
+    if !facts.is_empty() {
+        return Some(facts.join(" and "));
+    }
+    let rest = after(
         text,
         &["remember that ", "please remember: ", "remember: ", "remember, "],
-    ) {
-        let rest = rest.trim().trim_end_matches(['.', '!']);
-        return (!rest.is_empty())
-            .then(|| statement(rest).map_or_else(|| rest.to_owned(), |fact| fact.to_string()));
-    }
-    statement(text).map(|fact| fact.to_string())
+    )?;
+    let rest = rest.trim().trim_end_matches(['.', '!']);
+    (!rest.is_empty()).then(|| rest.to_owned())
 }
 
 /// `my SUBJECT is VALUE`.
@@ -81,22 +85,40 @@ impl std::fmt::Display for Statement {
     }
 }
 
-fn statement(text: &str) -> Option<Statement> {
-    let sentence = text
+/// All that a text states about what is its author's; questions state nothing.
+fn statements(text: &str) -> Vec<Statement> {
+    let sentences = text
         .split_inclusive(['.', '!', '?', '\n'])
-        .find(|sentence| after(sentence, &["my "]).is_some())?;
-    if sentence.contains('?') {
-        return None;
-    }
-    let rest = after(sentence, &["my "])?;
-    let (at, verb) = ["is", "are", "was"]
-        .into_iter()
+        .filter(|sentence| !sentence.contains('?'));
+    sentences.flat_map(clauses).filter_map(statement).collect()
+}
+
+/// `my dog is Rex and my cat is Tom` in its two parts.
+fn clauses(sentence: &str) -> Vec<&str> {
+    let lower = sentence.to_ascii_lowercase();
+    let mut starts: Vec<usize> = [" and my ", ", my ", "; my "]
+        .iter()
+        .flat_map(|joint| lower.match_indices(joint).map(|(at, _)| at))
+        .collect();
+    starts.push(0);
+    starts.push(sentence.len());
+    starts.sort_unstable();
+    starts
+        .windows(2)
+        .filter_map(|pair| sentence.get(pair[0]..pair[1]))
+        .collect()
+}
+
+fn statement(clause: &str) -> Option<Statement> {
+    let rest = after(clause, &["my "])?;
+    let verbs = ["is", "are", "was"].into_iter();
+    let (at, verb) = verbs
         .filter_map(|verb| Some((rest.find(&format!(" {verb} "))?, verb)))
         .min()?;
     let subject = rest[..at].trim();
     let value = rest[at + verb.len() + 2..]
         .trim()
-        .trim_end_matches(['.', '!', ' ']);
+        .trim_end_matches(['.', '!', ',', ' ']);
     let is_short = subject.split_whitespace().count() <= 5;
     (is_short && !subject.is_empty() && !value.is_empty()).then(|| Statement {
         subject: subject.to_owned(),

@@ -127,6 +127,39 @@ fn it_remembers_facts_and_names() {
 }
 
 #[test]
+fn several_facts_in_one_sentence_are_kept_apart() {
+    let earlier = ["My name is Bob and my favourite colour is dark green, my dog is Rex."];
+    assert_eq!(
+        say(&earlier, "What is my favourite colour?"),
+        "You told me that your favourite colour is dark green."
+    );
+    assert_eq!(
+        say(&earlier, "what's my dog"),
+        "You told me that your dog is Rex."
+    );
+    assert_eq!(say(&earlier, "what's my name"), "Your name is Bob.");
+    let noted = say(&[], "My dog is Rex and my cat is Tom.");
+    assert!(
+        noted.ends_with(": your dog is Rex and your cat is Tom."),
+        "{noted}"
+    );
+    assert!(say(&[], "Remember that my dog is Rex").ends_with(": your dog is Rex."));
+}
+
+#[test]
+fn small_talk_gets_small_answers() {
+    assert!(say(&[], "ok").len() < 40);
+    assert!(say(&[], "I like you").len() < 40);
+    assert!(say(&[], "What time is it?").contains("no clock"));
+    assert!(phrases::JOKES.contains(&say(&[], "Tell me a joke").as_str()));
+    let errand = say(&[], "Please write a poem about rain");
+    assert!(
+        errand.contains("fake model") || errand.contains("no real model"),
+        "{errand}"
+    );
+}
+
+#[test]
 fn it_does_small_sums() {
     for seed in 0..8 {
         let answer = answer(&Scene {
@@ -141,8 +174,9 @@ fn it_does_small_sums() {
 #[test]
 fn it_admits_what_it_does_not_know() {
     let answer = say(&[], "What is the capital of Mongolia?");
+    assert!(answer.contains("about Mongolia"), "{answer}");
     assert!(
-        answer.contains("about Mongolia") && answer.contains("fake model"),
+        answer.contains("fake model") || answer.contains("no real model"),
         "{answer}"
     );
 }
