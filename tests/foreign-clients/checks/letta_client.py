@@ -311,7 +311,8 @@ def conversations_have_contexts_of_their_own(fake):
 def a_conversation_takes_one_stream_at_a_time(fake):
     with talk(fake) as (client, agent, _):
         conversation = client.conversations.create(agent_id=agent.id)
-        stream = client.conversations.messages.create(conversation.id, input="[slow 3] x")
+        message = {"role": "user", "content": "[slow 3] x", "otid": str(uuid.uuid4())}
+        stream = client.conversations.messages.create(conversation.id, messages=[message])
         events = iter(stream)
         next(events)
         busy = refused(letta.ConflictError, lambda: client.conversations.messages.create(conversation.id, input="y"))
