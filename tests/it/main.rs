@@ -7,7 +7,12 @@
 )]
 
 mod cli;
+mod fourteen;
 mod letta_conformance;
 mod matrix_conformance;
+mod real_accounts;
+mod real_doctor;
+mod real_import;
+mod real_run;
 mod real_sync;
 mod support;

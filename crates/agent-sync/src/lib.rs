@@ -12,7 +12,8 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! use std::sync::Arc;
 //!
-//! use agent_sync::{Reconciler, SyncConfig};
+//! use accounts::AppserviceAccounts;
+//! use agent_sync::{Reconciler, RunOptions, SyncConfig};
 //! use letta_client::fake::FakeLetta;
 //! use matrix_client::fake::FakeMatrix;
 //! use store::{MemoryStore, SystemClock};
@@ -20,14 +21,16 @@
 //! let letta = FakeLetta::with_test_agents();
 //! let matrix = FakeMatrix::builder("matrix.test").test_appservice().build();
 //! let appservice = matrix.test_appservice();
+//! let matrix = Arc::new(matrix);
 //! let reconciler = Reconciler::new(
 //!     Arc::new(letta),
-//!     Arc::new(matrix),
+//!     matrix.clone(),
+//!     Arc::new(AppserviceAccounts::new(matrix, appservice)),
 //!     Arc::new(MemoryStore::new()),
-//!     SyncConfig::new("matrix.test".try_into()?, appservice),
+//!     SyncConfig::new("matrix.test".try_into()?),
 //!     Arc::new(SystemClock),
 //! );
-//! let report = reconciler.run().await?;
+//! let report = reconciler.run(RunOptions::default()).await?;
 //! assert_eq!((report.agents, report.users_created, report.rooms_created), (3, 3, 3));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # }).unwrap();
@@ -35,21 +38,48 @@
 
 mod apply;
 mod config;
+mod goal;
+mod import;
+mod listing;
 mod names;
 mod observer;
+mod pace;
 mod plan;
+mod prune;
 mod reconciler;
+mod removal;
 mod report;
+mod select;
+mod service;
 
-pub use config::{SpaceConfig, SyncConfig};
+pub use config::{RemovalConfig, RemovalMode, SpaceConfig, SyncConfig};
+pub use import::{
+    ImportOptions, ImportReport, ImportedAgent, Mapping, MappingEntry, MappingError, PasswordKeeper,
+    SkipReason, SkippedEntry, SpaceImport, SpaceProblem, parse_space_config,
+};
+pub use listing::ListingKind;
 pub use names::{agent_localpart, display_name};
 pub use observer::{Silent, SyncObserver};
-pub use plan::{Action, AgentPlan, Plan, SpaceAction, plan};
-pub use reconciler::Reconciler;
+pub use plan::{Action, AgentPlan, Plan, SpaceAction};
+pub use prune::{
+    Administrator, FailedPrune, KeepReason, KeptAgent, Prunable, PruneOptions, PrunePlan, PruneReport,
+    PruneStep, PrunedAgent, RoomOutcome,
+};
+pub use reconciler::{Reconciler, RunOptions};
+pub use removal::Withheld;
 pub use report::{FailedAgent, RequestCounts, RequestMeter, Step, SyncError, SyncReport};
+pub use select::{Rule, Selection, UnknownRule};
+pub use service::{
+    News, NotSynced, Outage, Phase, Reason, ServiceConfig, ServiceEvent, ServiceObserver, ServiceStatus,
+    SyncService, Ticket, Trigger,
+};
 
 /// The type of the state event that marks an agent's room: `{"agent_id": "…"}`.
 pub const AGENT_MARKER: &str = "dev.letta-matrix.agent";
 
 /// The type of the state event that marks the space of the agents.
 pub const SPACE_MARKER: &str = "dev.letta-matrix.space";
+
+/// The field by which a message is known to be an agent's earlier message that was put into its new room:
+/// `{"message_id": "…", "date": "…"}`. It is never taken for a new one.
+pub const HISTORY_MARKER: &str = "dev.letta-matrix.history";

@@ -71,6 +71,12 @@ pub(crate) fn room_topic(agent: &Agent) -> String {
     }
 }
 
+/// What the room of an agent that is gone is called.
+pub(crate) fn archived_name(name: &str) -> String {
+    const SUFFIX: &str = " (archived)";
+    one_line(name, MAX_NAME_BYTES - SUFFIX.len()) + SUFFIX
+}
+
 /// Where the room stands in the space: by name, as far as the specification lets a name be an order (at most 50
 /// characters of printable ASCII). `None` leaves the place to the client.
 pub(crate) fn child_order(name: &str) -> Option<String> {

@@ -2,10 +2,13 @@
 
 use std::{fmt, time::Duration};
 
+use accounts::AccountError;
 use letta_client::{AgentId, LettaError};
-use matrix_client::MatrixError;
+use matrix_client::{MatrixError, MatrixErrorKind};
 use serde::{Serialize, Serializer};
 use store::StoreError;
+
+use crate::{ListingKind, Withheld};
 
 /// What one run did, skipped and failed at. Serialised it is the documented output of `letta-matrix sync --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -13,6 +16,8 @@ use store::StoreError;
 pub struct SyncReport {
     /// Agents that Letta listed.
     pub agents: usize,
+    /// How they were listed.
+    pub listing: ListingKind,
     /// Agents for which nothing was to be done.
     pub unchanged: usize,
     /// Users that were registered.
@@ -25,10 +30,16 @@ pub struct SyncReport {
     pub renamed: usize,
     /// Rooms (the space among them) that existed under their alias and were taken over.
     pub adopted: usize,
-    /// Agents whose rooms were archived.
+    /// Rooms that were read from the homeserver and did not look as they should.
+    pub repaired: usize,
+    /// Agents whose rooms were put away.
     pub archived: usize,
-    /// Agents that have a room and are no longer listed. Nothing was done to them.
+    /// Agents that came back to the rooms that had been put away.
+    pub restored: usize,
+    /// Agents that have a room and are no longer listed. Nothing was done to them yet.
     pub missing: Vec<AgentId>,
+    /// Agents whose rooms would have been put away if they were not so many. Somebody has to confirm it.
+    pub withheld: Option<Withheld>,
     /// Whether the listing of agents came to its end. If not, `missing` is not known and empty.
     pub listing_complete: bool,
     /// What failed. The next run tries again.
@@ -63,10 +74,13 @@ pub struct FailedAgent {
     pub step: Step,
     /// Why, in a sentence.
     pub error: String,
+    /// What kind of error of the homeserver it was, if it was one.
+    #[serde(skip)]
+    pub kind: Option<MatrixErrorKind>,
 }
 
 /// The steps of bringing one agent home.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Step {
@@ -76,16 +90,30 @@ pub enum Step {
     Register,
     /// Setting its display name.
     DisplayName,
-    /// Making or adopting the room.
+    /// Uploading or setting the picture.
+    Avatar,
+    /// Making, adopting or marking the room.
     Room,
+    /// Reading the room.
+    Inspect,
+    /// Bringing the agent's user back into the room.
+    Rejoin,
+    /// Giving the room its alias.
+    Alias,
     /// Setting the room's name.
     RoomName,
     /// Setting the room's topic.
     RoomTopic,
-    /// Placing the room in the space.
+    /// Placing the room in the space, or taking it out.
     Space,
     /// Inviting the people.
     Invite,
+    /// Putting earlier messages into the room.
+    History,
+    /// Leaving the room.
+    Leave,
+    /// Asking Letta whether the agent is gone.
+    Removal,
     /// Nothing was tried, because the homeserver failed for all alike.
     NotTried,
 }
@@ -96,11 +124,18 @@ impl fmt::Display for Step {
             Self::Plan => "planning",
             Self::Register => "registering the user",
             Self::DisplayName => "setting the display name",
+            Self::Avatar => "setting the picture",
             Self::Room => "making the room",
+            Self::Inspect => "reading the room",
+            Self::Rejoin => "coming back into the room",
+            Self::Alias => "giving the room its alias",
             Self::RoomName => "setting the room's name",
             Self::RoomTopic => "setting the room's topic",
             Self::Space => "placing the room in the space",
             Self::Invite => "inviting people",
+            Self::History => "putting earlier messages into the room",
+            Self::Leave => "leaving the room",
+            Self::Removal => "asking Letta whether the agent is gone",
             Self::NotTried => "not tried",
         })
     }
@@ -137,9 +172,12 @@ pub enum SyncError {
     /// Letta does not list its agents.
     #[error("cannot list the agents of Letta")]
     ListAgents(#[source] LettaError),
-    /// The space could not be made or found.
+    /// The space could not be made, found or kept.
     #[error("cannot make the space of the agents")]
     Space(#[source] MatrixError),
+    /// There is no session of the bridge's own user.
+    #[error("cannot act as the bridge's own user")]
+    Account(#[source] AccountError),
     /// The space's alias points to a room that is not ours.
     #[error("the alias {alias} belongs to another room ({reason}): remove it there, or choose another one")]
     ForeignSpace {
@@ -151,7 +189,44 @@ pub enum SyncError {
     /// The store failed.
     #[error("cannot read or write the state")]
     Store(#[source] StoreError),
+    /// Another instance is syncing with the same state.
+    #[error("another instance ({holder}) is syncing with the same state")]
+    Busy {
+        /// Which one.
+        holder: String,
+    },
+    /// Another instance took the work over, because this one did not show signs of life in time.
+    #[error("another instance took the work over")]
+    Superseded,
+    /// The homeserver cannot be asked.
+    #[error("the homeserver cannot be asked")]
+    Homeserver(#[source] MatrixError),
+    /// Something that cannot be taken back was not begun.
+    #[error("nothing is deleted: {reason}")]
+    Unsafe {
+        /// Why.
+        reason: String,
+    },
+    /// The state belongs to another homeserver.
+    #[error("the state belongs to the homeserver {recorded}, not to {configured}")]
+    OtherServer {
+        /// The homeserver of the recorded users.
+        recorded: String,
+        /// The one that is configured.
+        configured: String,
+    },
     /// The configuration makes no valid Matrix ids.
     #[error("the names chosen in the configuration make no valid Matrix id")]
     Names(#[source] ruma::IdParseError),
+}
+
+impl SyncError {
+    /// What a failure of the store means.
+    pub(crate) fn of_store(error: StoreError) -> Self {
+        if error.kind() == store::StoreErrorKind::LeaseLost {
+            Self::Superseded
+        } else {
+            Self::Store(error)
+        }
+    }
 }

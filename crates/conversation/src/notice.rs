@@ -5,82 +5,48 @@
 
 use letta_client::{Conflict, LettaError, LettaErrorKind, ProviderFailure, StopReason, TurnErrorKind};
 
-use crate::turn::{Turn, TurnEnd};
+use crate::turn::{Heard, TurnEnd};
 
 /// The notice about a turn; `None` when it ended in an answer.
-pub(crate) fn about(turn: &Turn, agent: &str) -> Option<String> {
-    match &turn.end {
-        TurnEnd::Ended {
-            error: Some(error), ..
-        } => Some(match &error.kind {
+pub(crate) fn about(heard: &Heard, end: &TurnEnd, agent: &str) -> Option<String> {
+    let (reason, error) = match end {
+        TurnEnd::Ended { reason, error } => (reason, error),
+        TurnEnd::Refused(error) => return Some(refused(error, agent)),
+        TurnEnd::Unknown => {
+            return Some(format!(
+                "Letta lost track of this message. {agent} may have heard it, or not."
+            ));
+        }
+    };
+    if let Some(error) = error {
+        return Some(match &error.kind {
             TurnErrorKind::Provider(failure) => provider(*failure).to_owned(),
             TurnErrorKind::PendingApproval => waits_already(agent),
             TurnErrorKind::Busy => busy(agent),
-            _ => format!("Letta failed while {agent} was at work. Please try again."),
-        }),
-        TurnEnd::Ended {
-            reason: StopReason::RequiresApproval,
-            approval,
-            ..
-        } => {
-            let tools: Vec<&str> = approval
-                .iter()
-                .flat_map(|request| &request.calls)
-                .map(|call| call.name.as_str())
-                .collect();
-            Some(format!(
-                "{agent} wants to use {} and waits for a decision, which cannot be made from here yet.",
-                if tools.is_empty() {
-                    "a tool".to_owned()
-                } else {
-                    tools.join(", ")
-                },
-            ))
+            TurnErrorKind::InvalidRequest => "Letta cannot take this.".to_owned(),
+            _ => format!("Letta failed while {agent} was at work."),
+        });
+    }
+    let has_text = !heard.text.trim().is_empty();
+    match reason {
+        StopReason::EndTurn | StopReason::ToolRule if has_text => None,
+        // An agent may be done without a word, with what its tools did.
+        StopReason::EndTurn | StopReason::ToolRule if !heard.tools.is_empty() => None,
+        StopReason::EndTurn => Some(format!("{agent} gave no answer.")),
+        StopReason::RequiresApproval => {
+            Some(format!("{agent} waits for a decision that Letta did not name."))
         }
-        TurnEnd::Ended {
-            reason: StopReason::EndTurn,
-            ..
-        } if turn.text.trim().is_empty() => Some(format!("{agent} gave no answer.")),
-        TurnEnd::Ended {
-            reason: StopReason::EndTurn,
-            ..
-        } => None,
-        TurnEnd::Ended {
-            reason: StopReason::Cancelled,
-            ..
-        } => Some(format!("{agent} was stopped.")),
-        TurnEnd::Ended {
-            reason: StopReason::MaxSteps,
-            ..
-        } => Some(format!("{agent} was stopped: it took more steps than it may.")),
-        TurnEnd::Ended {
-            reason: StopReason::MaxTokensExceeded,
-            ..
-        } => Some(format!("{agent} was stopped: the answer became too long.")),
-        TurnEnd::Ended {
-            reason: StopReason::ContextWindowOverflow,
-            ..
-        } => Some(provider(ProviderFailure::ContextWindowExceeded).to_owned()),
-        TurnEnd::Ended {
-            reason: StopReason::InsufficientCredits,
-            ..
-        } => Some(provider(ProviderFailure::InsufficientCredits).to_owned()),
-        TurnEnd::Ended {
-            reason: StopReason::LlmApiError,
-            ..
-        } => Some(provider(ProviderFailure::Other).to_owned()),
-        // An agent's tool rules may end a turn after it said all it had to say.
-        TurnEnd::Ended {
-            reason: StopReason::ToolRule,
-            ..
-        } if !turn.text.trim().is_empty() => None,
-        TurnEnd::Ended { reason, .. } => Some(format!(
+        StopReason::Cancelled => Some(format!("{agent} was stopped.")),
+        StopReason::MaxSteps => Some(format!("{agent} was stopped: it took more steps than it may.")),
+        StopReason::MaxTokensExceeded => Some(format!("{agent} was stopped: the answer became too long.")),
+        StopReason::ContextWindowOverflow => {
+            Some(provider(ProviderFailure::ContextWindowExceeded).to_owned())
+        }
+        StopReason::InsufficientCredits => Some(provider(ProviderFailure::InsufficientCredits).to_owned()),
+        StopReason::LlmApiError => Some(provider(ProviderFailure::Other).to_owned()),
+        reason => Some(format!(
             "{agent} stopped before it was done ({}).",
             reason.as_wire()
-        )),
-        TurnEnd::Refused(error) => Some(refused(error, agent)),
-        TurnEnd::Lost(_) | TurnEnd::Silent => Some(format!(
-            "The connection to Letta broke while {agent} was at work: the rest of the answer is missing here."
         )),
     }
 }
@@ -95,11 +61,11 @@ fn refused(error: &LettaError, agent: &str) -> String {
             "Letta refuses the bridge's token. The people who run it must look at its log.".to_owned()
         }
         LettaErrorKind::InvalidRequest => "Letta cannot take this message.".to_owned(),
-        LettaErrorKind::RateLimited => "Letta has too much to do. Please try again later.".to_owned(),
+        LettaErrorKind::RateLimited => "Letta has too much to do.".to_owned(),
         _ if error.may_have_applied() => {
             format!("Letta did not answer. It is not known whether {agent} got the message.")
         }
-        _ => format!("Letta cannot be reached, so {agent} did not get the message. Please try again later."),
+        _ => format!("Letta cannot be reached, so {agent} did not get the message. Try again later."),
     }
 }
 
@@ -107,10 +73,10 @@ fn provider(failure: ProviderFailure) -> &'static str {
     match failure {
         ProviderFailure::Authentication => "Letta's key for the language model is not valid.",
         ProviderFailure::InsufficientCredits => "There are no credits left for the language model.",
-        ProviderFailure::RateLimit => "The language model has too much to do. Please try again later.",
+        ProviderFailure::RateLimit => "The language model has too much to do. Try again later.",
         ProviderFailure::BadRequest => "The language model refused the request.",
         ProviderFailure::ContextWindowExceeded => "The conversation is too long for the language model.",
-        _ => "The language model failed. Please try again later.",
+        _ => "The language model failed. Try again later.",
     }
 }
 
@@ -119,5 +85,5 @@ fn waits_already(agent: &str) -> String {
 }
 
 fn busy(agent: &str) -> String {
-    format!("{agent} is busy with something else. Please try again.")
+    format!("{agent} is busy with something else and does not become free.")
 }

@@ -1,21 +1,41 @@
-//! One turn of an agent, heard to its end.
+//! One turn of an agent, as far as it was heard.
 
-use futures_util::StreamExt;
+mod recover;
+
+use std::time::{Duration, Instant};
+
 use letta_client::{
-    ApprovalRequest, ConversationRef, ItemId, LettaApi, LettaError, ResumeToken, RunId, StopReason,
-    TurnError, TurnEvent, TurnEventKind, TurnInput, TurnOptions, TurnStream,
+    ApprovalRequest, HistoryItem, HistoryMessage, ItemId, LettaError, ResumeToken, Run, RunId, RunStatus,
+    StopReason, ToolCall, ToolCallId, ToolStatus, TurnError, TurnErrorKind, TurnEvent, TurnEventKind,
 };
 
-/// How often a broken stream is joined again before the answer is given up.
-const MAX_REJOINS: u32 = 3;
+pub(crate) use self::recover::{Found, Recovery};
 
-/// What came of a turn.
-#[derive(Debug)]
-pub(crate) struct Turn {
+/// What was heard of a turn.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
     pub(crate) run: Option<RunId>,
+    /// Where the stream can be joined again.
+    pub(crate) resume: Option<ResumeToken>,
     /// What the agent said; its separate answers are joined by an empty line.
     pub(crate) text: String,
-    pub(crate) end: TurnEnd,
+    /// What the agent thought.
+    pub(crate) reasoning: String,
+    /// The tools it called, in order.
+    pub(crate) tools: Vec<ToolUse>,
+    /// What waits for a decision.
+    pub(crate) approval: Option<ApprovalRequest>,
+    last_item: Option<ItemId>,
+    last_thought: Option<ItemId>,
+}
+
+/// A tool that was called.
+#[derive(Debug, Clone)]
+pub(crate) struct ToolUse {
+    pub(crate) call: ToolCall,
+    began: Instant,
+    /// How it went, how long that took, and what it answered.
+    pub(crate) ended: Option<(ToolStatus, Duration, String)>,
 }
 
 /// How a turn ended.
@@ -25,68 +45,16 @@ pub(crate) enum TurnEnd {
     Ended {
         reason: StopReason,
         error: Option<TurnError>,
-        approval: Option<ApprovalRequest>,
     },
     /// The server did not take the message.
     Refused(LettaError),
-    /// The stream broke and could not be joined again. The agent may still be at work.
-    Lost(LettaError),
-    /// The stream ended without saying how.
-    Silent,
-}
-
-/// Sends a message and listens to the end.
-pub(crate) async fn take_turn(letta: &dyn LettaApi, to: &ConversationRef, input: &TurnInput) -> Turn {
-    // Only whole answers are shown so far.
-    let options = TurnOptions {
-        tokens: false,
-        ..TurnOptions::default()
-    };
-    let mut heard = Heard::default();
-    let mut stream = match letta.send(to, input, &options).await {
-        Ok(stream) => stream,
-        Err(error) => return heard.end(TurnEnd::Refused(error)),
-    };
-    let mut rejoins = 0;
-    loop {
-        match stream.next().await {
-            Some(Ok(event)) => {
-                if let Some(end) = heard.take(event) {
-                    return heard.end(end);
-                }
-            }
-            None => return heard.end(TurnEnd::Silent),
-            Some(Err(error)) if rejoins == MAX_REJOINS => return heard.end(TurnEnd::Lost(error)),
-            Some(Err(error)) => {
-                rejoins += 1;
-                tracing::info!(run = ?heard.run, %error, "the stream of a turn broke, joining it again");
-                stream = match rejoin(letta, heard.resume.as_ref()).await {
-                    Some(stream) => stream,
-                    None => return heard.end(TurnEnd::Lost(error)),
-                };
-            }
-        }
-    }
-}
-
-async fn rejoin(letta: &dyn LettaApi, token: Option<&ResumeToken>) -> Option<TurnStream> {
-    let stream = letta.resume(token?).await;
-    stream
-        .inspect_err(|error| tracing::warn!(%error, "cannot join the stream of a turn again"))
-        .ok()
-}
-
-#[derive(Default)]
-struct Heard {
-    run: Option<RunId>,
-    resume: Option<ResumeToken>,
-    text: String,
-    last_item: Option<ItemId>,
-    approval: Option<ApprovalRequest>,
+    /// It cannot be found out. The agent may have heard the message.
+    Unknown,
 }
 
 impl Heard {
-    fn take(&mut self, event: TurnEvent) -> Option<TurnEnd> {
+    /// Takes an event; answers how the turn ended if it did.
+    pub(crate) fn take(&mut self, event: TurnEvent) -> Option<TurnEnd> {
         if self.run.is_none() {
             self.run = event.run;
         }
@@ -94,31 +62,96 @@ impl Heard {
             self.resume = event.resume;
         }
         match event.kind {
-            TurnEventKind::Text { item, append } => {
-                if self.last_item.as_ref().is_some_and(|last| *last != item) && !self.text.is_empty() {
-                    self.text.push_str("\n\n");
-                }
-                self.last_item = Some(item);
-                self.text.push_str(&append);
-            }
+            TurnEventKind::Text { item, append } => self.say(item, &append),
+            TurnEventKind::Reasoning { item, append } => self.think(item, &append),
+            TurnEventKind::ToolCall(call) => self.call(call),
+            TurnEventKind::ToolOutput {
+                call,
+                status,
+                output,
+                is_final: true,
+            } => self.tool_ended(&call, status, output),
             TurnEventKind::ApprovalRequested(request) => self.approval = Some(request),
-            TurnEventKind::Ended { reason, error } => {
-                return Some(TurnEnd::Ended {
-                    reason,
-                    error,
-                    approval: self.approval.take(),
-                });
-            }
+            TurnEventKind::Ended { reason, error } => return Some(TurnEnd::Ended { reason, error }),
             _ => {}
         }
         None
     }
 
-    fn end(self, end: TurnEnd) -> Turn {
-        Turn {
-            run: self.run,
-            text: self.text,
-            end,
+    fn say(&mut self, item: ItemId, append: &str) {
+        if self.last_item.as_ref().is_some_and(|last| *last != item) && !self.text.is_empty() {
+            self.text.push_str("\n\n");
+        }
+        self.last_item = Some(item);
+        self.text.push_str(append);
+    }
+
+    fn think(&mut self, item: ItemId, append: &str) {
+        if self.last_thought.as_ref().is_some_and(|last| *last != item) && !self.reasoning.is_empty() {
+            self.reasoning.push_str("\n\n");
+        }
+        self.last_thought = Some(item);
+        self.reasoning.push_str(append);
+    }
+
+    fn call(&mut self, call: ToolCall) {
+        if self.tools.iter().any(|used| used.call.id == call.id) {
+            return;
+        }
+        self.tools.push(ToolUse {
+            call,
+            began: now(),
+            ended: None,
+        });
+    }
+
+    fn tool_ended(&mut self, call: &ToolCallId, status: ToolStatus, output: String) {
+        if let Some(used) = self.tools.iter_mut().find(|used| used.call.id == *call) {
+            used.ended = Some((status, now().duration_since(used.began), output));
         }
     }
+
+    /// What the history has of a run that is over.
+    pub(crate) fn of_history(messages: Vec<HistoryMessage>, run: &Run) -> (Self, TurnEnd) {
+        let mut heard = Self {
+            run: Some(run.id.clone()),
+            ..Self::default()
+        };
+        for (place, message) in messages.into_iter().enumerate() {
+            let item = || ItemId::new(format!("{place}"));
+            match message.item {
+                HistoryItem::Assistant { text } => heard.say(item(), &text),
+                HistoryItem::Reasoning { text } => heard.think(item(), &text),
+                HistoryItem::ToolCalls(calls) => calls.into_iter().for_each(|call| heard.call(call)),
+                HistoryItem::ToolReturn { call, status, output } => heard.tool_ended(&call, status, output),
+                HistoryItem::ApprovalRequest(request) => heard.approval = Some(request),
+                HistoryItem::ApprovalResponse { .. } => heard.approval = None,
+                _ => {}
+            }
+        }
+        let end = heard.end_of(run);
+        (heard, end)
+    }
+
+    fn end_of(&self, run: &Run) -> TurnEnd {
+        let waits = self.approval.is_some();
+        let reason = match (&run.stop_reason, &run.status) {
+            (Some(reason), _) => reason.clone(),
+            (None, _) if waits => StopReason::RequiresApproval,
+            (None, RunStatus::Completed) => StopReason::EndTurn,
+            (None, RunStatus::Cancelled) => StopReason::Cancelled,
+            (None, _) => StopReason::Error,
+        };
+        let error = (run.status == RunStatus::Failed).then(|| TurnError {
+            kind: TurnErrorKind::Internal,
+            message: run.error.clone().unwrap_or_default(),
+            detail: None,
+        });
+        TurnEnd::Ended { reason, error }
+    }
+}
+
+/// How long a tool takes is told to people and decides nothing.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }

@@ -37,17 +37,19 @@ pub trait LettaApi: Send + Sync + std::fmt::Debug {
     /// `GET /v1/health/`.
     async fn health(&self) -> Result<Health>;
 
-    /// One page of agents, in the order asked for. Hidden agents are left out.
+    /// One page of agents, in the order asked for. Hidden agents are left out unless [`AgentQuery::hidden`] is set.
     ///
     /// [`AgentPage::next`] is `None` on the last page. A cursor whose agent was deleted is **silently ignored by
-    /// the server**: the listing starts over. Use [`list_all_agents`](crate::LettaApiExt::list_all_agents), which
-    /// notices.
+    /// the server**: the listing starts over. A cursor stands where its agent stands now: ordered by update, it moves
+    /// to the front when that agent is changed or spoken to. Use
+    /// [`list_all_agents`](crate::LettaApiExt::list_all_agents) or
+    /// [`list_agents_updated_since`](crate::LettaApiExt::list_agents_updated_since), which notice.
     ///
     /// Accepts a bare array, `{"data": […]}`, and entries that are nothing but an id, whose names are then looked
     /// up one by one. `GET /v1/agents/`.
     async fn list_agents(&self, query: &AgentQuery) -> Result<AgentPage>;
 
-    /// How many agents there are, hidden ones included. `GET /v1/agents/count`.
+    /// How many agents there are, hidden ones left out as in a listing. `GET /v1/agents/count`.
     async fn count_agents(&self) -> Result<u64>;
 
     /// One agent. `GET /v1/agents/{id}`.
@@ -56,7 +58,8 @@ pub trait LettaApi: Send + Sync + std::fmt::Debug {
     /// `NotFound` for an agent that does not exist; `InvalidRequest` for an id that can not be one.
     async fn get_agent(&self, id: &AgentId, include: AgentInclude) -> Result<Agent>;
 
-    /// Makes an agent. Not idempotent: names are not unique. `POST /v1/agents/`.
+    /// Makes an agent. Not idempotent: names are not unique. One with the tag `role:subagent` is made hidden.
+    /// `POST /v1/agents/`.
     ///
     /// # Errors
     /// `InvalidRequest`, also for a name with characters the server can not store in a file name

@@ -10,6 +10,7 @@ mod failure;
 mod message;
 mod retry;
 mod runs;
+mod server_clock;
 mod sse;
 mod transport;
 mod turn;
@@ -22,6 +23,7 @@ mod tests;
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use url::Url;
 
@@ -80,6 +82,20 @@ impl HttpLetta {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.transport.requests()
+    }
+
+    /// The time that the server has now: the `Date` of its last answer, moved on by what has passed since. `None` before
+    /// the first answer. True to a second or two: the header has whole seconds, and the answer was on its way.
+    #[must_use]
+    pub fn server_time(&self) -> Option<Timestamp> {
+        self.transport.server_clock().now()
+    }
+
+    /// How far the server's clock is ahead of ours, which shows `now`; negative when it is behind. `None` before the
+    /// first answer. Means nothing below two seconds, see [`server_time`](Self::server_time).
+    #[must_use]
+    pub fn clock_skew(&self, now: Timestamp) -> Option<SignedDuration> {
+        Some(self.server_time()?.duration_since(now))
     }
 
     /// The address of the server, without `/v1`.

@@ -1,8 +1,16 @@
 //! The command line.
 
+mod doctor;
+mod explain;
+mod import;
+mod init;
+mod look;
+mod prune;
+mod run;
 mod settings;
 mod status;
 mod sync;
+mod upkeep;
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
@@ -54,8 +62,14 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::InitArgs),
+    Doctor(doctor::DoctorArgs),
     Sync(sync::SyncArgs),
+    Run(run::RunArgs),
     Status(status::StatusArgs),
+    Explain(explain::ExplainArgs),
+    Import(import::ImportArgs),
+    Prune(prune::PruneArgs),
     Demo(demo::DemoArgs),
     Fake(fake::FakeArgs),
 }
@@ -64,7 +78,11 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(&cli.global);
+    let log = match cli.command {
+        Command::Run(_) => run::LOG,
+        _ => "warn",
+    };
+    start_logging(&cli.global, log);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -74,8 +92,14 @@ pub fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match cli.command {
+            Command::Init(args) => init::run(&args, &cli.global).map(|()| OK),
+            Command::Doctor(args) => Box::pin(doctor::run(&args, &cli.global)).await,
             Command::Sync(args) => Box::pin(sync::run(&args, &cli.global)).await,
+            Command::Run(args) => Box::pin(run::run(&args, &cli.global)).await,
             Command::Status(args) => status::run(&args, &cli.global).await,
+            Command::Explain(args) => Box::pin(explain::run(&args, &cli.global)).await,
+            Command::Import(args) => Box::pin(import::run(&args, &cli.global)).await,
+            Command::Prune(args) => Box::pin(prune::run(&args, &cli.global)).await,
             Command::Demo(args) => Box::pin(demo::run(&args)).await.map(|()| OK),
             Command::Fake(args) => Box::pin(fake::run(&args)).await.map(|()| OK),
         }
@@ -103,10 +127,10 @@ impl Global {
     }
 }
 
-fn start_logging(global: &Global) {
+fn start_logging(global: &Global, default: &str) {
     let level = match (global.quiet, global.verbose) {
         (true, _) => "error",
-        (false, 0) => "warn",
+        (false, 0) => default,
         (false, 1) => "info",
         (false, 2) => "debug,hyper=info,h2=info,rustls=info,reqwest=info,sqlx=info",
         (false, _) => "trace",

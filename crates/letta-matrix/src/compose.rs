@@ -1,17 +1,25 @@
 //! The one place where the parts are put together. The demo and the tests use it with other parts.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
+use accounts::{AccountSettings, Accounts, AppserviceAccounts, PasswordAccounts, RegistrationWay};
 use agent_sync::{Reconciler, RequestCounts, RequestMeter, SyncConfig};
-use conversation::{BoundRoom, Directory, Permissions, Relay};
+use async_trait::async_trait;
+use conversation::{
+    ConversationConfig, ConversationParts, Conversations, Operator,
+    rights::Rights,
+    ways_in::{Inbox, OwnUsers},
+};
+use gateway::{EventSink, SinkError};
 use letta_client::{LettaApi, http::HttpLetta};
 use matrix_client::{HttpMatrix, MatrixApi};
-use store::{BindingStore, Clock, StoreError, SystemClock};
-use store_sqlite::SqliteStore;
+use serde_json::value::RawValue;
+use store::{AccountStore, Clock, Store, SystemClock};
 
 use crate::{
-    config::Config,
+    config::{AccountRegistration, AccountsMode, Config, Mode, Talk},
     failure::{self, Failure},
+    state::{self, OpenState},
 };
 
 /// What a bridge is made of.
@@ -21,8 +29,10 @@ pub struct Parts {
     pub letta: Arc<dyn LettaApi>,
     /// The homeserver.
     pub matrix: Arc<dyn MatrixApi>,
+    /// The users that the bridge acts as.
+    pub accounts: Arc<dyn Accounts>,
     /// The state.
-    pub store: Arc<dyn BindingStore>,
+    pub store: Arc<dyn Store>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Counts the requests of `letta` and `matrix`.
@@ -34,18 +44,29 @@ pub struct Parts {
 pub struct Bridge {
     parts: Parts,
     sync: SyncConfig,
-    permissions: Permissions,
+    rights: Rights,
+    talk: Talk,
+    /// Who this is among the instances that share the state, if there can be several.
+    instance: Option<String>,
 }
 
 impl Bridge {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(parts: Parts, sync: SyncConfig, permissions: Permissions) -> Self {
+    pub fn new(parts: Parts, sync: SyncConfig, rights: Rights, talk: Talk) -> Self {
         Self {
             parts,
             sync,
-            permissions,
+            rights,
+            talk,
+            instance: None,
         }
+    }
+
+    /// What it is made of.
+    #[must_use]
+    pub fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     /// What keeps agents and Matrix in step.
@@ -54,45 +75,76 @@ impl Bridge {
         let Parts {
             letta,
             matrix,
+            accounts,
             store,
             clock,
             meter,
         } = self.parts.clone();
-        Reconciler::new(letta, matrix, store, self.sync.clone(), clock).with_meter(meter)
+        let reconciler =
+            Reconciler::new(letta, matrix, accounts, store, self.sync.clone(), clock).with_meter(meter);
+        match &self.instance {
+            Some(instance) => reconciler.with_holder(instance.as_str()),
+            None => reconciler,
+        }
+    }
+
+    /// Where events come in.
+    #[must_use]
+    pub fn inbox(&self) -> Arc<Inbox> {
+        let own = OwnUsers::new(self.parts.accounts.bot().to_owned(), self.sync.prefix.clone());
+        Arc::new(Inbox::new(
+            self.parts.store.clone(),
+            self.parts.clock.clone(),
+            own,
+        ))
     }
 
     /// What carries messages and answers.
     #[must_use]
-    pub fn relay(&self) -> Relay {
-        let Parts { letta, matrix, .. } = self.parts.clone();
-        Relay::new(
+    pub fn conversations(&self, inbox: Arc<Inbox>, operator: Arc<dyn Operator>) -> Conversations {
+        let Parts {
             letta,
             matrix,
-            self.sync.appservice.clone(),
-            self.permissions.clone(),
-        )
+            accounts,
+            store,
+            clock,
+            ..
+        } = self.parts.clone();
+        let parts = ConversationParts {
+            letta,
+            matrix,
+            accounts,
+            store,
+            clock,
+            operator,
+        };
+        let holder = self.instance.as_deref().unwrap_or("letta-matrix");
+        let mut config = ConversationConfig::new(self.sync.prefix.clone(), holder);
+        config.rights = self.rights.clone();
+        config.defaults = self.talk.defaults;
+        config.admin_room.clone_from(&self.talk.admin_room);
+        config.keep = self.talk.keep;
+        Conversations::new(parts, config, inbox)
+    }
+}
+
+/// What the homeserver pushes goes into the inbox.
+#[derive(Debug)]
+pub(crate) struct IntoInbox(pub(crate) Arc<Inbox>);
+
+#[async_trait]
+impl EventSink for IntoInbox {
+    async fn accept(&self, events: &[Box<RawValue>]) -> Result<(), SinkError> {
+        self.0.accept_raw(events).await.map(drop).map_err(SinkError::new)
     }
 
-    /// Which room belongs to which agent, as the state has it now.
-    ///
-    /// # Errors
-    /// When the state cannot be read.
-    pub async fn directory(&self) -> Result<Directory, StoreError> {
-        let bindings = self.parts.store.list_bindings().await?;
-        let rooms = bindings.into_iter().filter_map(|binding| {
-            Some(BoundRoom {
-                room_id: binding.room_id?,
-                agent_id: binding.agent_id,
-                agent_name: binding.display_name.unwrap_or(binding.agent_name),
-                agent_user: binding.user_id,
-            })
-        });
-        Ok(Directory::new(self.sync.appservice.sender.clone(), &self.sync.prefix).with_rooms(rooms))
+    async fn set_aside(&self, raw: &str, reason: &str) -> Result<(), SinkError> {
+        self.0.set_aside(raw, reason).await.map_err(SinkError::new)
     }
 }
 
 /// The clients of real servers, with this state. Nothing is sent yet.
-pub(crate) fn connect(config: &Config, store: Arc<dyn BindingStore>) -> Result<Bridge, Failure> {
+pub(crate) fn connect(config: &Config, state: Arc<dyn Store>) -> Result<Bridge, Failure> {
     let user_agent = concat!("letta-matrix/", env!("CARGO_PKG_VERSION"));
     let letta = HttpLetta::builder(config.letta_url.value.as_str())
         .maybe_token(config.letta_token.as_ref().map(|token| token.value.clone()))
@@ -107,29 +159,66 @@ pub(crate) fn connect(config: &Config, store: Arc<dyn BindingStore>) -> Result<B
         letta: letta.clone(),
         matrix: matrix.clone(),
     });
+    let accounts: Arc<dyn Accounts> = match &config.mode {
+        Mode::Appservice(mode) => Arc::new(AppserviceAccounts::new(
+            Arc::new(matrix.clone()),
+            mode.appservice.clone(),
+        )),
+        Mode::Accounts(mode) => Arc::new(password_accounts(mode, &matrix, state.clone())),
+    };
     let parts = Parts {
         letta: Arc::new(letta),
+        accounts,
         matrix: Arc::new(matrix),
-        store,
+        store: state,
         clock: Arc::new(SystemClock),
         meter,
     };
-    Ok(Bridge::new(
+    let mut bridge = Bridge::new(
         parts,
         config.sync.clone(),
         config.permissions.clone(),
-    ))
+        config.talk.clone(),
+    );
+    bridge.instance = state::instance(&config.database.value)?;
+    Ok(bridge)
+}
+
+/// The accounts of users that no application service speaks for.
+pub(crate) fn password_accounts(
+    mode: &AccountsMode,
+    matrix: &HttpMatrix,
+    store: Arc<dyn AccountStore>,
+) -> PasswordAccounts {
+    let registration = match &mode.registration {
+        AccountRegistration::Open => RegistrationWay::Open,
+        AccountRegistration::Token(token) => RegistrationWay::Token(token.value.clone()),
+        AccountRegistration::SharedSecret(secret) => RegistrationWay::SharedSecret {
+            api: Arc::new(matrix.clone()),
+            secret: secret.value.clone(),
+        },
+    };
+    let settings = AccountSettings::new(
+        mode.bot.value.clone(),
+        mode.password.value.clone(),
+        registration,
+        mode.key.value.clone(),
+    );
+    PasswordAccounts::new(Arc::new(matrix.clone()), store, Arc::new(SystemClock), settings)
 }
 
 /// Opens the state, making it if needed.
-pub(crate) async fn open_state(config: &Config) -> Result<SqliteStore, Failure> {
-    open_sqlite(&config.database.value)
+pub(crate) async fn open_state(config: &Config) -> Result<OpenState, Failure> {
+    OpenState::open(&config.database.value)
         .await
         .map_err(|error| failure::of_store(&error, config))
 }
 
-pub(crate) async fn open_sqlite(path: &Path) -> Result<SqliteStore, StoreError> {
-    SqliteStore::open(path).await
+/// Opens the state to look at; `None` when there is none yet.
+pub(crate) async fn look_at_state(config: &Config) -> Result<Option<OpenState>, Failure> {
+    OpenState::look(&config.database.value)
+        .await
+        .map_err(|error| failure::of_store(&error, config))
 }
 
 /// Counts what the clients send.

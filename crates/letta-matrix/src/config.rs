@@ -2,22 +2,29 @@
 //!
 //! Every value knows where it comes from, so that whatever fails later can name the setting to change.
 
+mod database;
 mod file;
+mod mode;
 mod setting;
 mod source;
+mod sync;
+mod talk;
 mod value;
 
-use std::{error::Error as StdError, fmt, path::PathBuf};
+use std::{error::Error as StdError, fmt, net::SocketAddr, time::Duration};
 
 use agent_sync::SyncConfig;
-use conversation::Permissions;
+use conversation::rights::Rights;
 use matrix_client::ruma::OwnedServerName;
 use secrecy::SecretString;
 use url::Url;
 
 pub use self::{
+    database::{Database, PostgresUrl},
+    mode::{AccountRegistration, AccountsMode, AppserviceMode, Mode},
     setting::*,
     source::{DEFAULT_FILE, FILE_VARIABLE, Origin, Sourced, Sources, Values},
+    talk::Talk,
 };
 
 /// Everything that a bridge needs to know.
@@ -31,16 +38,22 @@ pub struct Config {
     pub homeserver_url: Sourced<Url>,
     /// What it is called.
     pub server_name: Sourced<OwnedServerName>,
-    /// What opens it.
-    pub as_token: Sourced<SecretString>,
-    /// What it shows us.
-    pub hs_token: Option<Sourced<SecretString>>,
+    /// How the bridge acts for its users.
+    pub mode: Mode,
+    /// Where the homeserver finds us.
+    pub listen: Sourced<SocketAddr>,
+    /// How long after a sync the next one begins, where one runs for ever.
+    pub interval: Duration,
+    /// What calls of the webhook are signed with.
+    pub webhook_secret: Option<Sourced<SecretString>>,
     /// Where the state is kept.
-    pub database: Sourced<PathBuf>,
+    pub database: Sourced<Database>,
     /// How agents appear.
     pub sync: SyncConfig,
     /// Who may do what.
-    pub permissions: Permissions,
+    pub permissions: Rights,
+    /// How conversations are carried.
+    pub talk: Talk,
 }
 
 impl Config {
@@ -56,9 +69,14 @@ impl Config {
 /// Where the state is kept, which is all that reading it takes.
 ///
 /// # Errors
-/// When it is no file of SQLite.
-pub fn database(values: &Values) -> Result<Sourced<PathBuf>, ConfigError> {
+/// When it names no database that we can use.
+pub fn database(values: &Values) -> Result<Sourced<Database>, ConfigError> {
     value::database(values).map_err(ConfigError::one)
+}
+
+/// What is wrong with a value for a setting: the end of a sentence that begins with the setting's name.
+pub(crate) fn check(setting: &'static Setting, text: &str) -> Result<(), String> {
+    value::check(setting, text)
 }
 
 /// What is wrong with the configuration, each problem a sentence that names the setting and where it was set.

@@ -2,13 +2,15 @@
 
 use std::{error::Error as StdError, fmt, io};
 
+use accounts::AccountError;
 use agent_sync::SyncError;
 use letta_client::{LettaError, LettaErrorKind};
 use matrix_client::{MatrixError, MatrixErrorKind};
-use store::StoreError;
+use store::{StoreError, StoreErrorKind};
 
 use crate::config::{
-    Config, ConfigError, LETTA_TOKEN, SENDER_LOCALPART, SERVER_NAME, SPACE_ALIAS, Setting, USER_PREFIX,
+    ACCOUNT_KEY, AccountsMode, AppserviceMode, Config, ConfigError, Database, LETTA_TOKEN, Mode,
+    SENDER_LOCALPART, SERVER_NAME, SPACE_ALIAS, Setting, Sourced, USER_PREFIX,
 };
 
 /// Why a command could not do its work.
@@ -52,6 +54,26 @@ impl Failure {
             cause = error.source();
         }
         self
+    }
+
+    /// What failed, without why.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// What failed and why, as one sentence.
+    pub(crate) fn reason(&self) -> String {
+        let mut reason = self.what.trim_end().replace('\n', "; ");
+        for why in &self.because {
+            reason.push_str(": ");
+            reason.push_str(why);
+        }
+        reason
+    }
+
+    /// What to do, where that is known.
+    pub(crate) fn what_to_do(&self) -> Option<&str> {
+        self.advice.as_deref()
     }
 
     /// What to do.
@@ -115,6 +137,15 @@ pub(crate) fn of_sync(error: &SyncError, config: &Config) -> Failure {
             Failure::new(error.to_string()).advice(format!("The setting is {}.", either_name(&SPACE_ALIAS)))
         }
         SyncError::Store(cause) => of_store(cause, config),
+        SyncError::Account(cause) => of_account(cause, config),
+        SyncError::OtherServer { recorded, configured } => Failure::new(format!(
+            "the state belongs to the homeserver {recorded}, not to {configured}"
+        ))
+        .advice(format!(
+            "Check {} and {}: each homeserver needs a state of its own.",
+            config.server_name.name(),
+            config.database.name()
+        )),
         SyncError::Names(_) => Failure::new("cannot choose names for the agents")
             .caused_by(error)
             .advice(format!(
@@ -179,27 +210,15 @@ pub(crate) fn of_letta(error: &LettaError, config: &Config) -> Failure {
 pub(crate) fn of_matrix(error: &MatrixError, config: &Config) -> Failure {
     let url = &config.homeserver_url;
     let (address, setting) = (url.value.as_str().trim_end_matches('/'), url.name());
-    let token = config.as_token.name();
     let check = format!("Check {setting}, and whether the homeserver runs.");
     match error.kind() {
-        MatrixErrorKind::Unauthorized { .. } | MatrixErrorKind::MissingToken => {
-            let status = error.status().unwrap_or(401);
-            Failure::new(format!("{token} was refused by {address}: HTTP {status}")).caused_by(error).advice(
-                "It must be the as_token of the registration file, and the homeserver must have been restarted since \
-                 that file was installed.",
-            )
-        }
-        MatrixErrorKind::Forbidden | MatrixErrorKind::Exclusive => {
-            let sender = &config.sync.appservice.sender;
-            Failure::new(format!("{address} does not let {sender} make the space"))
-                .caused_by(error)
-                .advice(format!(
-                    "Compare the registration file with {}, {} and {}.",
-                    either_name(&SENDER_LOCALPART),
-                    config.server_name.name(),
-                    either_name(&SPACE_ALIAS)
-                ))
-        }
+        MatrixErrorKind::Unauthorized { .. }
+        | MatrixErrorKind::MissingToken
+        | MatrixErrorKind::Forbidden
+        | MatrixErrorKind::Exclusive => match &config.mode {
+            Mode::Appservice(mode) => appservice_refused(error, config, mode),
+            Mode::Accounts(mode) => account_refused(error, config, mode),
+        },
         MatrixErrorKind::Connect | MatrixErrorKind::Tls => {
             Failure::new(format!("the homeserver {address} cannot be reached"))
                 .caused_by(error)
@@ -230,32 +249,130 @@ pub(crate) fn of_matrix(error: &MatrixError, config: &Config) -> Failure {
     }
 }
 
+fn appservice_refused(error: &MatrixError, config: &Config, mode: &AppserviceMode) -> Failure {
+    let address = config.homeserver_url.value.as_str().trim_end_matches('/');
+    if matches!(
+        error.kind(),
+        MatrixErrorKind::Forbidden | MatrixErrorKind::Exclusive
+    ) {
+        let sender = &mode.appservice.sender;
+        return Failure::new(format!("{address} does not let {sender} make the space"))
+            .caused_by(error)
+            .advice(format!(
+                "Compare the registration file with {}, {} and {}.",
+                either_name(&SENDER_LOCALPART),
+                config.server_name.name(),
+                either_name(&SPACE_ALIAS)
+            ));
+    }
+    let (token, status) = (mode.as_token.name(), error.status().unwrap_or(401));
+    Failure::new(format!("{token} was refused by {address}: HTTP {status}"))
+        .caused_by(error)
+        .advice(
+            "It must be the as_token of the registration file, and the homeserver must have been restarted since that \
+             file was installed.",
+        )
+}
+
+fn account_refused(error: &MatrixError, config: &Config, mode: &AccountsMode) -> Failure {
+    let address = config.homeserver_url.value.as_str().trim_end_matches('/');
+    let bot = &mode.bot.value;
+    if error.call() == Some("login") {
+        return Failure::new(format!("{address} does not let {bot} log in"))
+            .caused_by(error)
+            .advice(format!(
+                "Check {} and {}: there is no such user, or its password is another one.",
+                mode.bot.name(),
+                mode.password.name()
+            ));
+    }
+    let failure = Failure::new(format!("{address} does not let {bot} make the space")).caused_by(error);
+    if matches!(
+        error.kind(),
+        MatrixErrorKind::Forbidden | MatrixErrorKind::Exclusive
+    ) {
+        return failure.advice(format!(
+            "The alias may belong to somebody else: give {} another one.",
+            either_name(&SPACE_ALIAS)
+        ));
+    }
+    failure.advice("The next sync logs in again.")
+}
+
+/// Why there is no session for the bridge's own user.
+fn of_account(error: &AccountError, config: &Config) -> Failure {
+    match error {
+        AccountError::Matrix(cause) => of_matrix(cause, config),
+        AccountError::Store(cause) => of_store(cause, config),
+        AccountError::Sealed { .. } => Failure::new(error.to_string()).advice(format!(
+            "{} must be the key with which the state was written.",
+            match &config.mode {
+                Mode::Accounts(mode) => mode.key.name(),
+                Mode::Appservice(_) => either_name(&ACCOUNT_KEY),
+            }
+        )),
+        AccountError::LoginLoop { .. } => Failure::new(error.to_string()).advice(
+            "Somebody ends its sessions, or the homeserver loses them. Five minutes after the last login the next one \
+             is made.",
+        ),
+        _ => Failure::new(error.to_string()),
+    }
+}
+
 /// Why the state cannot be used.
 pub(crate) fn of_store(error: &StoreError, config: &Config) -> Failure {
     of_state(error, &config.database)
 }
 
 /// Why the state cannot be used.
-pub(crate) fn of_state(error: &StoreError, database: &crate::config::Sourced<std::path::PathBuf>) -> Failure {
-    Failure::new(format!(
-        "the state file {} cannot be used",
-        database.value.display()
-    ))
-    .caused_by(error)
-    .advice(format!("Check {}.", database.name()))
+pub(crate) fn of_state(error: &StoreError, database: &Sourced<Database>) -> Failure {
+    let setting = database.name();
+    let (what, check) = match &database.value {
+        Database::Sqlite(path) => (
+            format!("the state file {}", path.display()),
+            format!("Check {setting}."),
+        ),
+        address @ Database::Postgres(_) => (
+            format!("the state in {address}"),
+            format!("Check {setting}, and whether the PostgreSQL server runs."),
+        ),
+    };
+    let advice = match error.kind() {
+        StoreErrorKind::Refused => format!(
+            "Check the user, the password and the database's name in {setting}. The database must exist, and this user \
+             must be able to make tables in it."
+        ),
+        StoreErrorKind::Foreign => format!("Give the state a place of its own: change {setting}."),
+        StoreErrorKind::TooNew => {
+            format!("Run the newer version that wrote it, or begin anew elsewhere: change {setting}.")
+        }
+        StoreErrorKind::TooOld => "Run `letta-matrix sync` once: it brings the state up to date.".to_owned(),
+        StoreErrorKind::LeaseLost => "Another letta-matrix works on the same state. Let it.".to_owned(),
+        _ => check,
+    };
+    Failure::new(format!("{what} cannot be used"))
+        .caused_by(error)
+        .advice(advice)
 }
 
 /// A setting that nobody set, under the names it can be set by.
-fn either_name(setting: &Setting) -> String {
+pub(crate) fn either_name(setting: &Setting) -> String {
     format!("{} ({} in the file)", setting.env, setting.key)
 }
 
 /// What the reports of failed agents are about: the settings to look at when it is not the agent.
 pub(crate) fn where_agents_failed(config: &Config) -> String {
-    format!(
-        "The homeserver is {} as {} says, the token that of {}.",
+    let homeserver = format!(
+        "The homeserver is {} as {} says",
         config.homeserver_url.value.as_str().trim_end_matches('/'),
-        config.homeserver_url.name(),
-        config.as_token.name()
-    )
+        config.homeserver_url.name()
+    );
+    match &config.mode {
+        Mode::Appservice(mode) => format!("{homeserver}, the token that of {}.", mode.as_token.name()),
+        Mode::Accounts(mode) => format!(
+            "{homeserver}, the bridge's own user {}, as {} says.",
+            mode.bot.value,
+            mode.bot.name()
+        ),
+    }
 }

@@ -7,7 +7,10 @@ mod demo;
 mod failure;
 mod fake;
 mod lock;
+mod operator;
 mod output;
+mod registration;
 mod signals;
+mod state;
 
 pub use cli::main;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    config::Sourced,
+    config::{Database, Sourced},
     failure::{Failure, plain},
 };
 
@@ -18,19 +18,20 @@ pub(crate) struct StateLock {
 }
 
 impl StateLock {
-    /// Takes the lock of this state file, or says who has it.
-    pub(crate) fn take(database: &Sourced<PathBuf>) -> Result<Self, Failure> {
-        let path = lock_path(&database.value);
+    /// Takes the lock of this state file, or says who has it. On a server there is none to take: those who share a
+    /// database there keep out of each other's way with a lease in it.
+    pub(crate) fn take(database: &Sourced<Database>) -> Result<Option<Self>, Failure> {
+        let Some(file) = database.value.file() else {
+            return Ok(None);
+        };
+        let path = lock_path(file);
         let unusable = |error: &std::io::Error| {
-            Failure::new(format!(
-                "cannot write beside the state file {}",
-                database.value.display()
-            ))
-            .because(format!("{}: {}", path.display(), plain(error)))
-            .advice(format!(
-                "Check {}: its directory must exist, and this user must be able to write to it.",
-                database.name()
-            ))
+            Failure::new(format!("cannot write beside the state file {}", database.value))
+                .because(format!("{}: {}", path.display(), plain(error)))
+                .advice(format!(
+                    "Check {}: its directory must exist, and this user must be able to write to it.",
+                    database.name()
+                ))
         };
         let file = File::options()
             .create(true)
@@ -39,13 +40,13 @@ impl StateLock {
             .open(&path)
             .map_err(|error| unusable(&error))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Some(Self { _file: file })),
             Err(TryLockError::WouldBlock) => Err(Failure::new(format!(
                 "another letta-matrix is at work on {}",
-                database.value.display()
+                database.value
             ))
             .advice(format!(
-                "Wait until it is done. Two bridges need two state files: see {}.",
+                "Wait until it is done, or stop it if it is `letta-matrix run`, which syncs at once on SIGHUP. Two bridges need two state files: see {}.",
                 database.name()
             ))),
             Err(TryLockError::Error(error)) => Err(unusable(&error)),
@@ -70,7 +71,7 @@ mod tests {
     fn a_state_file_has_one_writer() {
         let folder = tempfile::tempdir().unwrap();
         let database = |name: &str| Sourced {
-            value: folder.path().join(name),
+            value: Database::Sqlite(folder.path().join(name)),
             setting: &DATABASE,
             origin: Origin::Default,
         };
@@ -88,7 +89,7 @@ mod tests {
     #[test]
     fn a_missing_directory_names_the_setting() {
         let database = Sourced {
-            value: "/nowhere/at/all.db".into(),
+            value: Database::Sqlite("/nowhere/at/all.db".into()),
             setting: &DATABASE,
             origin: Origin::Env,
         };

@@ -33,6 +33,30 @@ impl Stop {
     }
 }
 
+/// Listens for the wish to look again at everything, which SIGHUP stands for. Without it, that signal ends the program.
+#[derive(Debug)]
+pub(crate) struct Hangup {
+    #[cfg(unix)]
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+impl Hangup {
+    pub(crate) fn listen() -> Self {
+        Self {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok(),
+        }
+    }
+
+    /// Ready when it is wished. Several wishes at once may count as one.
+    pub(crate) async fn received(&mut self) {
+        #[cfg(unix)]
+        next(&mut self.signal).await;
+        #[cfg(not(unix))]
+        pending::<()>().await;
+    }
+}
+
 #[cfg(unix)]
 async fn next(signal: &mut Option<tokio::signal::unix::Signal>) {
     let received = match signal {

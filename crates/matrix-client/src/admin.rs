@@ -4,7 +4,8 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use ruma::{
-    MilliSecondsSinceUnixEpoch, OwnedMxcUri, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomId, UserId,
+    MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedMxcUri, OwnedRoomAliasId, OwnedRoomId, OwnedUserId,
+    RoomId, UserId,
 };
 use secrecy::SecretString;
 
@@ -76,6 +77,10 @@ pub struct SharedSecretRegistration {
     pub display_name: Option<String>,
     /// Whether the user becomes a server administrator.
     pub admin: bool,
+    /// The device that the new session is to have. `None`: the server makes one.
+    pub device_id: Option<OwnedDeviceId>,
+    /// What that device is called.
+    pub initial_device_display_name: Option<String>,
     /// Makes only the user: no device and no access token.
     pub inhibit_login: bool,
 }
@@ -88,6 +93,8 @@ impl SharedSecretRegistration {
             password,
             display_name: None,
             admin: false,
+            device_id: None,
+            initial_device_display_name: None,
             inhibit_login: false,
         }
     }
@@ -104,6 +111,20 @@ impl SharedSecretRegistration {
     #[must_use]
     pub fn display_name(mut self, name: impl Into<String>) -> Self {
         self.display_name = Some(name.into());
+        self
+    }
+
+    /// The device of the new session.
+    #[must_use]
+    pub fn device_id(mut self, device_id: impl Into<OwnedDeviceId>) -> Self {
+        self.device_id = Some(device_id.into());
+        self
+    }
+
+    /// What that device is called.
+    #[must_use]
+    pub fn initial_device_display_name(mut self, name: impl Into<String>) -> Self {
+        self.initial_device_display_name = Some(name.into());
         self
     }
 

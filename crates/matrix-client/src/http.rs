@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
 use crate::{MatrixError, MatrixErrorKind, Result};
@@ -16,22 +17,25 @@ use crate::{MatrixError, MatrixErrorKind, Result};
 mod admin;
 mod client;
 mod convert;
+mod gate;
 mod register;
 mod reply;
 mod request;
 mod retry;
+mod server_clock;
 mod transport;
 
 pub use retry::RetryPolicy;
 
 /// A homeserver, over HTTP.
 ///
-/// Cheap to clone: clones share the connections and the counter. Endpoints are asked for in their stable form
+/// Cheap to clone: clones share the connections, the counter and what the server said about its limits. Endpoints are asked for in their stable form
 /// (`/_matrix/client/v3`, `/v1`) without asking the server first which versions it speaks.
 ///
 /// - Redirects are never followed: the token would go along. They are the error
 ///   [`Redirected`](MatrixErrorKind::Redirected), which names both hosts.
-/// - A call is sent again only when that is harmless; see [`RetryPolicy`].
+/// - A call is sent again only when that is harmless, and held back while the server asks its like to wait; see
+///   [`RetryPolicy`].
 /// - Of an error's body 64 KiB are read, of an answer [`max_body_bytes`](HttpMatrixBuilder::max_body_bytes), of a
 ///   download [`max_media_bytes`](HttpMatrixBuilder::max_media_bytes).
 /// - Each call is a span `matrix.<call>` with the fields `status`, `tries` and `duration_ms`. Tokens and bodies are
@@ -55,7 +59,9 @@ struct Inner {
     base_url: Url,
     limits: Limits,
     retry: RetryPolicy,
+    gates: gate::Gates,
     requests: AtomicU64,
+    server_clock: server_clock::ServerClock,
 }
 
 #[derive(Clone, Debug)]
@@ -111,6 +117,18 @@ impl HttpMatrix {
     /// How many HTTP requests were sent so far by this client and its clones, repeated ones included.
     pub fn requests(&self) -> u64 {
         self.0.requests.load(Ordering::Relaxed)
+    }
+
+    /// The time that the server has now: the `Date` of its last answer, moved on by what has passed since. `None` before
+    /// the first answer. True to a second or two: the header has whole seconds, and the answer was on its way.
+    pub fn server_time(&self) -> Option<Timestamp> {
+        self.0.server_clock.now()
+    }
+
+    /// How far the server's clock is ahead of ours, which shows `now`; negative when it is behind. `None` before the
+    /// first answer. Means nothing below two seconds, see [`server_time`](Self::server_time).
+    pub fn clock_skew(&self, now: Timestamp) -> Option<SignedDuration> {
+        Some(self.server_time()?.duration_since(now))
     }
 }
 
@@ -225,7 +243,9 @@ impl HttpMatrixBuilder {
             base_url: self.base_url,
             limits: self.limits,
             retry: self.retry,
+            gates: gate::Gates::default(),
             requests: AtomicU64::new(0),
+            server_clock: server_clock::ServerClock::default(),
         })))
     }
 }

@@ -33,6 +33,13 @@ assert_eq!(server.room(&room).unwrap().name.as_deref(), Some("Tea"));
 "##
 )]
 //!
+//! # Rate limits
+//!
+//! Homeservers answer 429 to who asks too much, with the time to wait, and limit most things by user. `HttpMatrix` waits
+//! and sends again, and lets the other requests for the same call by the same user wait with it, so that many tasks may
+//! share one client without knowing of each other: see `RetryPolicy`. What would take too long fails as
+//! [`LimitExceeded`](MatrixErrorKind::LimitExceeded), with the time to wait in [`MatrixError::retry_after`].
+//!
 //! # Features
 //!
 //! | feature | what it adds |

@@ -2,73 +2,82 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::{path::PathBuf, sync::Arc};
+#[path = "it/conversations.rs"]
+mod conversations;
+#[path = "it/opening.rs"]
+mod opening;
+#[path = "it/read_only.rs"]
+mod read_only;
+#[path = "it/support.rs"]
+mod support;
 
-use store::{BindingStore, StoreErrorKind, testing::full_binding};
+use std::sync::Arc;
+
+use store::{
+    BindingStore, LeaseStore, StoreErrorKind,
+    testing::{full_binding, full_progress, full_space, lease},
+};
 use store_sqlite::SqliteStore;
 
-/// A path in a fresh folder. The folder outlives the test on purpose: the store may still hold the file.
-fn fresh_path() -> PathBuf {
-    tempfile::tempdir().unwrap().keep().join("bridge.db")
-}
+use self::support::{execute, fresh_path};
 
-store::binding_store_conformance!(async { Arc::new(SqliteStore::open(&fresh_path()).await.unwrap()) });
+store::store_conformance!(async { Arc::new(SqliteStore::open(&fresh_path()).await.unwrap()) });
 
 #[tokio::test]
 async fn what_was_written_is_there_after_reopening() {
     let path = fresh_path();
     let store = SqliteStore::open(&path).await.unwrap();
-    store.put_binding(&full_binding("agent-001")).await.unwrap();
+    let lease = lease(&store).await;
+    store
+        .put_binding(&full_binding("agent-001"), &lease)
+        .await
+        .unwrap();
+    store.put_space(&full_space(), &lease).await.unwrap();
+    store.put_progress(&full_progress(), &lease).await.unwrap();
     store.close().await;
     let store = SqliteStore::open(&path).await.unwrap();
     assert_eq!(store.list_bindings().await.unwrap(), [full_binding("agent-001")]);
+    assert_eq!(store.get_space().await.unwrap(), Some(full_space()));
+    assert_eq!(store.get_progress().await.unwrap(), full_progress());
+    assert_eq!(store.get_lease(&lease.name).await.unwrap(), Some(lease));
 }
 
-#[tokio::test]
-async fn a_database_of_a_newer_version_is_refused_with_a_reason() {
+/// A store keeps a few connections: a lease must hold among those of several stores too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_contend_for_a_lease() {
     let path = fresh_path();
-    SqliteStore::open(&path).await.unwrap().close().await;
-    let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}", path.display()))
-        .await
-        .unwrap();
-    sqlx::query("UPDATE _sqlx_migrations SET version = 9999")
-        .execute(&pool)
-        .await
-        .unwrap();
-    pool.close().await;
-    let error = SqliteStore::open(&path).await.unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::TooNew);
-    assert!(error.to_string().contains("newer version"), "{error}");
-}
-
-#[tokio::test]
-async fn a_path_that_cannot_be_written_is_named() {
-    let path = fresh_path().join("no").join("such").join("folder.db");
-    let error = SqliteStore::open(&path).await.unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-    assert!(error.to_string().contains("folder.db"), "{error}");
-}
-
-#[tokio::test]
-async fn a_file_that_is_not_a_database_is_refused() {
-    let path = fresh_path();
-    std::fs::write(&path, "this is a letter to my aunt, not a database. ".repeat(100)).unwrap();
-    let error = SqliteStore::open(&path).await.unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    let stores = [
+        Arc::new(SqliteStore::open(&path).await.unwrap()),
+        Arc::new(SqliteStore::open(&path).await.unwrap()),
+    ];
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..32 {
+        let store = Arc::clone(&stores[n % 2]);
+        tasks.spawn(async move {
+            let now = "2026-01-01T12:00:00Z".parse().unwrap();
+            let ttl = std::time::Duration::from_secs(60);
+            store
+                .acquire_lease("sync", &format!("holder-{n}"), now, ttl)
+                .await
+        });
+    }
+    let mut granted = Vec::new();
+    while let Some(lease) = tasks.join_next().await {
+        granted.extend(lease.unwrap().unwrap());
+    }
+    assert_eq!(granted.len(), 1, "{granted:?}");
 }
 
 #[tokio::test]
 async fn an_unreadable_record_names_the_agent_and_the_field() {
     let path = fresh_path();
     let store = SqliteStore::open(&path).await.unwrap();
-    store.put_binding(&full_binding("agent-001")).await.unwrap();
-    let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}", path.display()))
+    let lease = lease(&store).await;
+    store
+        .put_binding(&full_binding("agent-001"), &lease)
         .await
         .unwrap();
-    sqlx::query("UPDATE binding SET user_id = 'nonsense'")
-        .execute(&pool)
-        .await
-        .unwrap();
+    execute(&path, "UPDATE binding SET user_id = 'nonsense'").await;
     let error = store.list_bindings().await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
     assert!(

@@ -8,12 +8,21 @@ use std::error::Error as StdError;
 pub enum StoreErrorKind {
     /// The database can not be opened, reached or written.
     Unavailable,
+    /// The database's server is there and lets us not in: an unknown user or database, a wrong password, a missing
+    /// right.
+    Refused,
+    /// The database holds what another program keeps there.
+    Foreign,
     /// A record contradicts another one: a user or room that belongs to another agent.
     Conflict,
     /// A record can not be read back.
     Corrupt,
+    /// The lease under which a write was made has been granted anew, so somebody else does the work now.
+    LeaseLost,
     /// The database was written by a newer version of this program.
     TooNew,
+    /// The database was written by an older version of this program, and may only be looked at.
+    TooOld,
 }
 
 /// A call to the store that failed.
@@ -34,6 +43,15 @@ impl StoreError {
             message: message.into(),
             source: None,
         }
+    }
+
+    /// The refusal of a write under a lease that was granted anew.
+    #[must_use]
+    pub fn lease_lost(lease: &crate::Lease) -> Self {
+        Self::new(
+            StoreErrorKind::LeaseLost,
+            format!("another instance does the work of {} now", lease.name),
+        )
     }
 
     /// Adds the cause.

@@ -1,14 +1,20 @@
 //! A store in memory.
 
+mod accounts;
+mod bindings;
+mod conversations;
+mod leases;
+
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use async_trait::async_trait;
 use letta_client::AgentId;
+use ruma::OwnedUserId;
 
-use crate::{Binding, BindingStore, Result, SpaceRecord, StoreError, StoreErrorKind};
+use self::{conversations::Conversations, leases::LeaseSlot};
+use crate::{Account, Binding, Lease, Result, SpaceRecord, StoreError, SyncProgress};
 
 /// Keeps everything in memory. Shared by reference; forgets all with the process.
 #[derive(Debug, Default)]
@@ -20,7 +26,29 @@ pub struct MemoryStore {
 struct State {
     bindings: BTreeMap<AgentId, Binding>,
     space: Option<SpaceRecord>,
+    progress: SyncProgress,
+    leases: BTreeMap<String, LeaseSlot>,
+    accounts: BTreeMap<OwnedUserId, Account>,
+    conversations: Conversations,
     writes: u64,
+}
+
+impl State {
+    /// Refuses a write whose lease was granted anew.
+    fn fence(&self, lease: &Lease) -> Result<()> {
+        let last = self.leases.get(&lease.name).map(|slot| slot.last_token);
+        if last != Some(lease.token) {
+            return Err(StoreError::lease_lost(lease));
+        }
+        Ok(())
+    }
+
+    /// Counts a write, unless its lease was granted anew.
+    fn write(&mut self, lease: &Lease) -> Result<()> {
+        self.fence(lease)?;
+        self.writes += 1;
+        Ok(())
+    }
 }
 
 impl MemoryStore {
@@ -30,7 +58,8 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// How many writes it took, so that a test can tell "nothing changed" from "the same was written again".
+    /// How many writes of bindings, space and progress it took, so that a test can tell "nothing changed" from "the
+    /// same was written again".
     #[must_use]
     pub fn writes(&self) -> u64 {
         self.state().writes
@@ -41,57 +70,9 @@ impl MemoryStore {
     }
 }
 
-#[async_trait]
-impl BindingStore for MemoryStore {
-    async fn list_bindings(&self) -> Result<Vec<Binding>> {
-        Ok(self.state().bindings.values().cloned().collect())
-    }
-
-    async fn get_binding(&self, agent: &AgentId) -> Result<Option<Binding>> {
-        Ok(self.state().bindings.get(agent).cloned())
-    }
-
-    async fn put_binding(&self, binding: &Binding) -> Result<()> {
-        let mut state = self.state();
-        for other in state
-            .bindings
-            .values()
-            .filter(|other| other.agent_id != binding.agent_id)
-        {
-            let taken = if other.user_id == binding.user_id {
-                Some(binding.user_id.as_str())
-            } else if other.room_id.is_some() && other.room_id == binding.room_id {
-                binding.room_id.as_ref().map(|room| room.as_str())
-            } else {
-                None
-            };
-            if let Some(taken) = taken {
-                return Err(StoreError::new(
-                    StoreErrorKind::Conflict,
-                    format!("{taken} belongs to agent {} already", other.agent_id),
-                ));
-            }
-        }
-        state.bindings.insert(binding.agent_id.clone(), binding.clone());
-        state.writes += 1;
-        Ok(())
-    }
-
-    async fn get_space(&self) -> Result<Option<SpaceRecord>> {
-        Ok(self.state().space.clone())
-    }
-
-    async fn put_space(&self, space: &SpaceRecord) -> Result<()> {
-        let mut state = self.state();
-        state.space = Some(space.clone());
-        state.writes += 1;
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    crate::binding_store_conformance!(async { Arc::new(crate::MemoryStore::new()) });
+    crate::store_conformance!(async { Arc::new(crate::MemoryStore::new()) });
 }

@@ -45,14 +45,20 @@ def environment():
 
 
 def run_with_clients(names):
-    """Runs the checks inside the environment; gives their exit code."""
+    """Becomes the checks, inside the environment; gives an exit code when it cannot."""
+    # The clients must find our fakes, and nothing that this machine is configured for.
+    ours = {name: value for name, value in os.environ.items()
+            if not name.startswith(("OPENAI_", "ANTHROPIC_", "LETTA_")) or name in ("LETTA_MATRIX_BIN", "LETTA_TOKEN")}
+    return run_module("foreign_clients.main", HERE, names, ours)
+
+
+def run_module(module, folder, arguments, env):
+    """Becomes a Python module of this folder, inside the environment; gives an exit code when it cannot."""
     try:
         python = environment() / "bin/python"
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"the clients could not be installed: {error}", file=sys.stderr)
         return 2
-    # The clients must find our fakes, and nothing that this machine is configured for.
-    ours = {name: value for name, value in os.environ.items()
-            if not name.startswith(("OPENAI_", "ANTHROPIC_", "LETTA_")) or name in ("LETTA_MATRIX_BIN", "LETTA_TOKEN")}
-    ours |= {"PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-    return subprocess.run([python, "-m", "foreign_clients.main", *names], env=ours).returncode
+    env = env | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    # No program in between: a signal must reach the one that has something to clean up.
+    os.execve(python, [python, "-m", module, *arguments], env)

@@ -113,7 +113,7 @@ async fn a_dry_run_asks_no_homeserver_and_writes_nothing() {
          1 agent to bring home, 0 at home already. Nothing was done.\n"
     );
     let plan = program.run(&["sync", "--dry-run", "--json"]).await.json();
-    assert_eq!(plan["space"]["alias"], "#letta-agents:matrix.test");
+    assert_eq!(plan["space"][0]["alias"], "#letta-agents:matrix.test");
     assert_eq!(plan["agents"][0]["user_id"], "@agent_001:matrix.test");
     assert_eq!(plan["agents"][0]["actions"][0]["action"], "register");
     assert_eq!(homeserver.requests(), 0);

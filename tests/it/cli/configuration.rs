@@ -123,8 +123,12 @@ async fn a_state_that_cannot_be_used_names_the_setting() {
         ("garbage.db", "the state file garbage.db cannot be used"),
         (".", "cannot be used"),
         (
-            "postgres://me:not-a-real-secret@db.test/x",
-            "which this version cannot use yet",
+            "postgres://me:not-a-real#secret@db.test/x",
+            "no address of a PostgreSQL database",
+        ),
+        (
+            "postgres://me:not-a-real-secret@127.0.0.1:1/x",
+            "the state in postgres://127.0.0.1:1/x cannot be used",
         ),
     ] {
         program.set("DATABASE_URL", database);

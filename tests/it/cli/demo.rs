@@ -43,7 +43,7 @@ async fn every_line_of_piped_input_is_answered_in_order() {
     let output = talk("[say one]\n[say two]\n[say three]\n/quit\n[say four]\n").await;
     assert_eq!(said_by("Ada", &output), ["one", "two", "three"]);
     assert!(
-        output.contains("3 users and 3 rooms in the space \"Letta Agents\", 13 Matrix requests"),
+        output.contains("3 users and 3 rooms in the space \"Letta Agents\", 15 Matrix requests"),
         "{output}"
     );
     assert!(output.contains("nothing to do, 0 Matrix requests"), "{output}");
@@ -72,7 +72,7 @@ async fn agents_have_a_character_and_a_memory_of_their_own() {
 #[tokio::test]
 async fn a_rename_in_letta_reaches_the_room_that_the_person_sees() {
     let output = talk("/rename Ada the Second\n[say hi]\n/agents\n").await;
-    assert!(output.contains("syncing took 2 Matrix requests"), "{output}");
+    assert!(output.contains("syncing took 3 Matrix requests"), "{output}");
     assert!(
         output.contains("The room is now called \"Ada the Second\"."),
         "{output}"
@@ -84,8 +84,8 @@ async fn a_rename_in_letta_reaches_the_room_that_the_person_sees() {
 async fn a_failing_model_is_told_and_the_talk_goes_on() {
     let output = talk("[fail 429]\n[empty]\n[say still here]\n/nonsense\n/agent nobody\n").await;
     for part in [
-        "[The language model has too much to do. Please try again later.]",
-        "[Ada gave no answer.]",
+        "[The language model has too much to do. Try again later. React with 🔁, or write `!retry`, to try again.]",
+        "[Ada gave no answer. React with 🔁, or write `!retry`, to try again.]",
         "Ada: still here",
         "There is no /nonsense.",
         "There is no agent \"nobody\".",

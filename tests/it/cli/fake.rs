@@ -12,14 +12,14 @@ use ruma::{OwnedUserId, owned_user_id};
 use super::program::Program;
 
 /// A fake that serves. Dropping it ends it.
-struct Fake {
+pub struct Fake {
     child: Child,
     url: String,
     _program: Program,
 }
 
 impl Fake {
-    fn start(arguments: &[&str]) -> Self {
+    pub fn start(arguments: &[&str]) -> Self {
         Self::start_in(
             Program::new("http://127.0.0.1:1", "http://127.0.0.1:1"),
             arguments,

@@ -54,6 +54,17 @@ impl Program {
         self.env.insert(name, value.into());
     }
 
+    /// Sets a variable, unless it is set.
+    pub fn set_unless_set(&mut self, name: &'static str, value: &str) {
+        self.env.entry(name).or_insert_with(|| value.to_owned());
+    }
+
+    /// What a variable is set to.
+    #[track_caller]
+    pub fn get(&self, name: &str) -> &str {
+        &self.env[name]
+    }
+
     /// Removes a variable.
     pub fn unset(&mut self, name: &str) {
         self.env.remove(name);

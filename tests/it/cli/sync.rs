@@ -20,8 +20,9 @@ async fn agents_are_brought_home_and_a_second_sync_changes_nothing() {
     assert!(report["duration_ms"].take().is_u64());
     let expected = json!({
         "agents": 3, "unchanged": 0, "users_created": 3, "rooms_created": 3, "space_created": true, "renamed": 0,
-        "adopted": 0, "archived": 0, "missing": [], "listing_complete": true, "failed": [],
-        "requests": { "matrix": 13, "letta": 1 }, "duration_ms": null,
+        "adopted": 0, "repaired": 0, "archived": 0, "restored": 0, "missing": [], "withheld": null,
+        "listing": "full", "listing_complete": true, "failed": [],
+        "requests": { "matrix": 15, "letta": 1 }, "duration_ms": null,
     });
     assert_eq!(report, expected);
     servers.assert_everyone_is_at_home();
@@ -118,7 +119,7 @@ async fn a_rename_reaches_the_user_and_the_room() {
     let ran = servers.program.run(&["sync"]).await;
     assert!(
         ran.stdout
-            .starts_with("3 agents: 1 agent renamed.\n2 Matrix requests"),
+            .starts_with("3 agents: 1 agent renamed.\n3 Matrix requests"),
         "{ran:?}"
     );
     assert_eq!(
@@ -274,7 +275,10 @@ async fn an_agent_that_is_gone_is_reported_and_keeps_its_room() {
     servers.letta.delete_agent(&"agent-002".into()).await.unwrap();
     let ran = servers.program.run(&["sync"]).await;
     assert!(
-        ran.code == 0 && ran.stdout.contains("nothing was done to their rooms: agent-002"),
+        ran.code == 0
+            && ran
+                .stdout
+                .contains("nothing was done to their rooms yet: agent-002"),
         "{ran:?}"
     );
     assert_eq!(

@@ -166,7 +166,9 @@ class Synapse(Server):
     def prepare(self):
         super().prepare()
         values = {"port": self.port, "data": self.data, "bridge": self.stack.bridge(), "as_token": AS_TOKEN,
-                  "hs_token": HS_TOKEN, "registration_secret": REGISTRATION_SECRET}
+                  "hs_token": HS_TOKEN, "registration_secret": REGISTRATION_SECRET,
+                  # Without it the users of our namespace are ordinary ones, as a bridge without an application service makes them.
+                  "appservices": "[]" if os.environ.get("REAL_APPSERVICE") == "0" else f'["{self.data}/appservice.yaml"]'}
         for template in (HERE / "templates").glob("*.yaml"):
             (self.data / template.name).write_text(Template(template.read_text()).substitute(values))
         key = self.data / "signing.key"

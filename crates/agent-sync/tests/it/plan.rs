@@ -1,28 +1,63 @@
-//! Planning is pure: what Letta says and what is recorded in, what is to be done out.
+//! Planning: what Letta says and what is recorded in, what is to be done out.
 
-use agent_sync::{Action, Plan, SpaceAction, SyncConfig, plan};
-use letta_client::{Agent, AgentId};
+use std::{sync::Arc, time::Duration};
+
+use agent_sync::{Action, Plan, RunOptions, SpaceAction, SyncConfig};
+use letta_client::{Agent, AgentId, AgentPage, MockLettaApi};
+use matrix_client::MockMatrixApi;
 use ruma::OwnedUserId;
-use store::{Binding, Invitation, SpaceRecord};
+use store::{Binding, BindingStore, Invitation, LeaseStore, MemoryStore, RoomFacts, SpaceRecord};
 
-use crate::support::{appservice, bound, space, user};
-
-fn config() -> SyncConfig {
-    SyncConfig::new("matrix.test".try_into().unwrap(), appservice()).invite([user("admin")])
-}
+use crate::{
+    mocks::with_config,
+    support::{NOON, answer, bound, config, space, user},
+};
 
 fn alpha() -> Agent {
     Agent::new("agent-001", "Agent Alpha")
 }
 
-fn plan_one(agent: &Agent, binding: Option<&Binding>, space: Option<&SpaceRecord>) -> Plan {
+async fn plan(
+    agents: &[Agent],
+    bindings: &[Binding],
+    space: Option<&SpaceRecord>,
+    config: &SyncConfig,
+) -> Plan {
+    let store = Arc::new(MemoryStore::new());
+    let lease = store
+        .acquire_lease("sync", "local", NOON, Duration::from_secs(30))
+        .await
+        .unwrap()
+        .unwrap();
+    for binding in bindings {
+        store.put_binding(binding, &lease).await.unwrap();
+    }
+    if let Some(space) = space {
+        store.put_space(space, &lease).await.unwrap();
+    }
+    let mut letta = MockLettaApi::new();
+    let agents = agents.to_vec();
+    letta.expect_list_agents().times(1).returning(move |_| {
+        answer(Ok(AgentPage {
+            agents: agents.clone(),
+            next: None,
+        }))
+    });
+    // Nothing is expected of the homeserver: planning asks it nothing.
+    with_config(letta, MockMatrixApi::new(), &store, config.clone())
+        .plan(RunOptions::default())
+        .await
+        .unwrap()
+}
+
+async fn plan_one(agent: &Agent, binding: Option<&Binding>, space: Option<&SpaceRecord>) -> Plan {
     plan(
         std::slice::from_ref(agent),
         binding.map(std::slice::from_ref).unwrap_or_default(),
         space,
         &config(),
     )
-    .unwrap()
+    .await
 }
 
 fn steps(plan: &Plan) -> Vec<&'static str> {
@@ -36,21 +71,23 @@ fn steps(plan: &Plan) -> Vec<&'static str> {
             Action::SetRoomName { .. } => "room name",
             Action::SetRoomTopic { .. } => "topic",
             Action::SetParent => "parent",
-            Action::AddToSpace => "child",
+            Action::AddToSpace { .. } => "child",
+            Action::RemoveParent { .. } => "no parent",
             Action::Invite { .. } => "invite",
+            other => panic!("{other:?}"),
         })
         .collect()
 }
 
-#[test]
-fn the_first_agent_needs_the_space_and_four_requests() {
-    let plan = plan_one(&alpha(), None, None);
+#[tokio::test]
+async fn the_first_agent_needs_the_space_and_four_requests() {
+    let plan = plan_one(&alpha(), None, None).await;
     assert_eq!(
         plan.space,
-        Some(SpaceAction::Create {
+        [SpaceAction::Create {
             name: "Letta Agents".to_owned(),
             alias: "#letta-agents:matrix.test".try_into().unwrap()
-        })
+        }]
     );
     assert_eq!(plan.agents[0].user_id.as_str(), "@agent_001:matrix.test");
     assert_eq!(steps(&plan), ["register", "display name", "room", "child"]);
@@ -58,59 +95,62 @@ fn the_first_agent_needs_the_space_and_four_requests() {
     assert!(matches!(&plan.agents[0].actions[2], Action::CreateRoom { invite, .. } if invite == invited));
 }
 
-#[test]
-fn an_agent_that_is_complete_needs_nothing() {
-    let plan = plan_one(&alpha(), Some(&bound(&alpha())), Some(&space()));
-    assert_eq!((plan.space, plan.agents, plan.unchanged), (None, vec![], 1));
+#[tokio::test]
+async fn an_agent_that_is_complete_needs_nothing() {
+    let plan = plan_one(&alpha(), Some(&bound(&alpha())), Some(&space())).await;
+    assert_eq!((plan.space, plan.agents, plan.unchanged), (vec![], vec![], 1));
 }
 
-#[test]
-fn a_renamed_agent_keeps_its_user_and_renames_it_and_the_room() {
+#[tokio::test]
+async fn a_renamed_agent_keeps_its_user_and_renames_it_and_the_room() {
     let renamed = Agent::new("agent-001", "Agent Omega");
-    let plan = plan_one(&renamed, Some(&bound(&alpha())), Some(&space()));
+    let plan = plan_one(&renamed, Some(&bound(&alpha())), Some(&space())).await;
     assert_eq!(plan.agents[0].user_id.as_str(), "@agent_001:matrix.test");
-    assert_eq!(steps(&plan), ["display name", "room name"]);
+    assert_eq!(steps(&plan), ["display name", "room name", "child"]);
 }
 
-#[test]
-fn what_was_only_tried_is_planned_again() {
+#[tokio::test]
+async fn what_was_only_tried_is_planned_again() {
     let half = Binding {
         display_name: None,
-        space_id: None,
+        room: RoomFacts {
+            space_id: None,
+            ..bound(&alpha()).room
+        },
         ..bound(&alpha())
     };
     assert_eq!(
-        steps(&plan_one(&alpha(), Some(&half), Some(&space()))),
+        steps(&plan_one(&alpha(), Some(&half), Some(&space())).await),
         ["display name", "child"]
     );
 }
 
-#[test]
-fn a_new_space_takes_every_room_in() {
+#[tokio::test]
+async fn a_new_space_takes_every_room_in() {
     let other = SpaceRecord {
         room_id: "!other:matrix.test".try_into().unwrap(),
         ..space()
     };
     assert_eq!(
-        steps(&plan_one(&alpha(), Some(&bound(&alpha())), Some(&other))),
-        ["parent", "child"]
+        steps(&plan_one(&alpha(), Some(&bound(&alpha())), Some(&other)).await),
+        ["no parent", "parent", "child"]
     );
     assert_eq!(
-        steps(&plan_one(&alpha(), Some(&bound(&alpha())), None)),
-        ["parent", "child"]
+        steps(&plan_one(&alpha(), Some(&bound(&alpha())), None).await),
+        ["no parent", "parent", "child"]
     );
 }
 
-#[test]
-fn a_person_added_to_the_configuration_is_invited() {
+#[tokio::test]
+async fn a_person_added_to_the_configuration_is_invited() {
     let mut config = config();
     config.invite.push(user("friend"));
-    let plan = plan(&[alpha()], &[bound(&alpha())], Some(&space()), &config).unwrap();
+    let plan = plan(&[alpha()], &[bound(&alpha())], Some(&space()), &config).await;
     assert_eq!(plan.agents[0].actions, [Action::Invite { user: user("friend") }]);
 }
 
-#[test]
-fn only_invitations_that_failed_are_repeated() {
+#[tokio::test]
+async fn only_invitations_that_failed_are_repeated() {
     for (standing, again) in [
         (Invitation::Invited, false),
         (Invitation::Joined, false),
@@ -119,47 +159,47 @@ fn only_invitations_that_failed_are_repeated() {
     ] {
         let mut binding = bound(&alpha());
         binding.invitations.insert(user("admin"), standing);
-        let plan = plan_one(&alpha(), Some(&binding), Some(&space()));
+        let plan = plan_one(&alpha(), Some(&binding), Some(&space())).await;
         assert_eq!(!plan.agents.is_empty(), again, "{standing:?}");
     }
 }
 
-#[test]
-fn nobody_is_invited_twice_and_the_bridge_does_not_invite_itself() {
+#[tokio::test]
+async fn nobody_is_invited_twice_and_the_bridge_does_not_invite_itself() {
     let mut config = config();
     config.invite = vec![user("admin"), user("admin"), user("letta_bot"), user("agent_001")];
-    let plan = plan(&[alpha()], &[], Some(&space()), &config).unwrap();
+    let plan = plan(&[alpha()], &[], Some(&space()), &config).await;
     let Action::CreateRoom { invite, .. } = &plan.agents[0].actions[2] else {
         panic!("{plan:?}")
     };
     assert_eq!(invite, &[user("admin")]);
 }
 
-#[test]
-fn an_agent_that_is_not_listed_is_only_noted() {
+#[tokio::test]
+async fn an_agent_that_is_not_listed_is_only_noted() {
     let gone = bound(&Agent::new("agent-gone", "Gone"));
-    let plan = plan(&[alpha()], &[bound(&alpha()), gone], Some(&space()), &config()).unwrap();
+    let plan = plan(&[alpha()], &[bound(&alpha()), gone], Some(&space()), &config()).await;
     assert_eq!(plan.missing, [AgentId::new("agent-gone")]);
     assert!(plan.agents.is_empty());
 }
 
-#[test]
-fn a_recorded_user_is_kept_although_the_prefix_changed() {
+#[tokio::test]
+async fn a_recorded_user_is_kept_although_the_prefix_changed() {
     let mut config = config();
     config.prefix = "letta_".to_owned();
     let renamed = Agent::new("agent-001", "Agent Omega");
-    let plan = plan(&[renamed], &[bound(&alpha())], Some(&space()), &config).unwrap();
+    let plan = plan(&[renamed], &[bound(&alpha())], Some(&space()), &config).await;
     assert_eq!(plan.agents[0].user_id.as_str(), "@agent_001:matrix.test");
 }
 
-#[test]
-fn a_description_becomes_the_topic() {
+#[tokio::test]
+async fn a_description_becomes_the_topic() {
     let agent = {
         let mut agent = alpha();
         agent.description = Some("Knows\nthe weather".to_owned());
         agent
     };
-    let plan = plan_one(&agent, Some(&bound(&alpha())), Some(&space()));
+    let plan = plan_one(&agent, Some(&bound(&alpha())), Some(&space())).await;
     assert_eq!(
         plan.agents[0].actions,
         [Action::SetRoomTopic {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use letta_client::Agent;
 use matrix_client::Appservice;
 use ruma::OwnedUserId;
-use store::{Binding, Invitation, SpaceRecord};
+use store::{Binding, Invitation, RoomFacts, SpaceRecord};
 
 pub const NOON: Timestamp = Timestamp::constant(1_767_268_800, 0);
 
@@ -21,36 +21,51 @@ pub fn appservice() -> Appservice {
 }
 
 pub fn config() -> SyncConfig {
-    SyncConfig::new("matrix.test".try_into().unwrap(), appservice()).invite([user("admin")])
+    SyncConfig::new("matrix.test".try_into().unwrap()).invite([user("admin")])
 }
 
 pub fn space() -> SpaceRecord {
+    let config = config();
     SpaceRecord {
-        room_id: "!space:matrix.test".try_into().unwrap(),
-        name: "Letta Agents".to_owned(),
-        created_at: NOON,
+        verified: true,
+        name: Some(config.space.name),
+        topic: Some(config.space.topic),
+        alias_set: true,
+        marked: true,
+        bot_name: config.bot_name,
+        invitations: BTreeMap::from([(user("admin"), Invitation::Invited)]),
+        ..SpaceRecord::found("!space:matrix.test".try_into().unwrap(), NOON)
     }
 }
 
 /// The binding of an agent that is complete under [`config`] and [`space`].
 pub fn bound(agent: &Agent) -> Binding {
     let config = config();
+    let name = display_name(agent);
     Binding {
-        agent_id: agent.id.clone(),
-        agent_name: agent.name.clone(),
-        user_id: config.user_id(&agent.id).unwrap(),
-        room_alias: config.room_alias(&agent.id).unwrap(),
         user_registered: true,
-        display_name: Some(display_name(agent)),
+        display_name: Some(name.clone()),
         room_id: Some(format!("!{}", agent.id).try_into().unwrap()),
-        room_name: Some(display_name(agent)),
-        room_topic: Some("A Letta agent. Write something to talk with it.".to_owned()),
-        parent_id: Some(space().room_id),
-        space_id: Some(space().room_id),
+        room: RoomFacts {
+            verified: true,
+            joined: true,
+            marked: true,
+            alias_set: true,
+            space_order: Some(name.to_lowercase()),
+            name: Some(name),
+            topic: Some("A Letta agent. Write something to talk with it.".to_owned()),
+            parent_id: Some(space().room_id),
+            space_id: Some(space().room_id),
+            ..RoomFacts::default()
+        },
         invitations: BTreeMap::from([(user("admin"), Invitation::Invited)]),
-        last_error: None,
-        created_at: NOON,
-        updated_at: NOON,
+        ..Binding::planned(
+            agent.id.clone(),
+            agent.name.clone(),
+            config.user_id(&agent.id).unwrap(),
+            config.room_alias(&agent.id).unwrap(),
+            NOON,
+        )
     }
 }
 

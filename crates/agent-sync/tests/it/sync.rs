@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_sync::Step;
+use agent_sync::{RunOptions, Step};
 use letta_client::{AgentId, AgentUpdate, LettaApi};
 use matrix_client::{MatrixApi, MatrixErrorKind, NewRoom, StateEventType, fake::Fault};
 use ruma::{OwnedRoomId, RoomVersionId};
@@ -10,6 +10,9 @@ use serde_json::json;
 use store::Invitation;
 
 use crate::{support::user, world::World};
+
+/// What the space takes at first: looking for it, making it, and naming the bridge's own user.
+pub const SPACE: usize = 3;
 
 #[tokio::test]
 async fn everybody_comes_home_at_four_requests_an_agent() {
@@ -25,8 +28,8 @@ async fn everybody_comes_home_at_four_requests_an_agent() {
     );
     assert_eq!(
         report.requests.matrix,
-        4 * 3 + 1,
-        "four for each agent and one for the space"
+        (4 * 3 + SPACE) as u64,
+        "four for each agent and what the space takes"
     );
     assert_eq!(report.requests.letta, 1);
     world.assert_home().await;
@@ -55,7 +58,10 @@ async fn several_agents_at_once_come_home_as_well() {
             .add_agent(format!("agent-more-{n}"), format!("Agent {n}"));
     }
     let report = world.sync_well().await;
-    assert_eq!((report.users_created, report.requests.matrix), (43, 4 * 43 + 1));
+    assert_eq!(
+        (report.users_created, report.requests.matrix),
+        (43, (4 * 43 + SPACE) as u64)
+    );
     world.assert_home().await;
 }
 
@@ -89,7 +95,8 @@ async fn a_renamed_agent_keeps_user_and_room_under_the_new_name() {
     let report = world.sync_well().await;
     assert_eq!(
         (report.renamed, report.requests.matrix, report.users_created),
-        (1, 2, 0)
+        (1, 3, 0),
+        "display name, room name and the place in the space"
     );
     let after = world.binding("agent-001").await;
     assert_eq!((after.user_id, after.room_id), (before.user_id, before.room_id));
@@ -112,7 +119,10 @@ async fn a_rename_that_failed_halfway_is_finished_by_the_next_run() {
     assert_eq!((report.failed.len(), report.failed[0].step), (1, Step::RoomName));
     assert!(world.binding("agent-001").await.last_error.is_some());
     let report = world.sync_well().await;
-    assert_eq!(report.requests.matrix, 1, "only the room's name was left");
+    assert_eq!(
+        report.requests.matrix, 2,
+        "only the room's name and place were left"
+    );
     world.assert_home().await;
 }
 
@@ -165,7 +175,7 @@ async fn what_a_found_room_lacks_is_added() {
     let mut world = World::new();
     world.sync_well().await;
     let room = world.binding("agent-001").await.room_id.unwrap();
-    let ghost = world.config.appservice.act_as(&user("agent_001"));
+    let ghost = world.appservice.act_as(&user("agent_001"));
     world
         .matrix
         .set_state_event(
@@ -197,8 +207,8 @@ async fn what_a_found_room_lacks_is_added() {
 #[tokio::test]
 async fn a_half_made_room_without_marker_is_completed() {
     let world = World::new();
-    let ghost = world.config.appservice.act_as(&user("agent_001"));
-    let token = world.config.appservice.token.clone();
+    let ghost = world.appservice.act_as(&user("agent_001"));
+    let token = world.appservice.token.clone();
     world
         .matrix
         .register(&matrix_client::Registration::appservice("agent_001", token))
@@ -217,8 +227,8 @@ async fn a_half_made_room_without_marker_is_completed() {
 #[tokio::test]
 async fn an_alias_that_leads_to_a_room_we_left_is_taken_back() {
     let world = World::new();
-    let ghost = world.config.appservice.act_as(&user("agent_001"));
-    let token = world.config.appservice.token.clone();
+    let ghost = world.appservice.act_as(&user("agent_001"));
+    let token = world.appservice.token.clone();
     world
         .matrix
         .register(&matrix_client::Registration::appservice("agent_001", token))
@@ -237,10 +247,15 @@ async fn an_alias_that_leads_to_a_room_we_left_is_taken_back() {
 
 /// A room under the first agent's alias in which its user is not, as it is while a homeserver makes it.
 async fn shut_out(world: &World) -> OwnedRoomId {
-    let bot = world.config.appservice.sender_session();
+    let other = world
+        .matrix
+        .add_appservice_user("letta-bridge", "agent_of_another_time");
     world
         .matrix
-        .create_room(&bot, &NewRoom::room().alias_localpart("agent_001"))
+        .create_room(
+            &world.ghost(&other),
+            &NewRoom::room().alias_localpart("agent_001"),
+        )
         .await
         .unwrap()
 }
@@ -250,19 +265,23 @@ async fn a_room_in_the_making_is_waited_for() {
     let world = World::new();
     let room = shut_out(&world).await;
     let reconciler = world.reconciler();
-    let run = tokio::spawn(async move { reconciler.run().await.unwrap() });
+    let run = tokio::spawn(async move { reconciler.run(RunOptions::default()).await.unwrap() });
     tokio::time::sleep(Duration::from_secs(5)).await;
     // Now the homeserver comes to the rest of it.
-    let (bot, ghost) = (world.config.appservice.sender_session(), user("agent_001"));
+    let (maker, ghost) = (world.ghost(&user("agent_of_another_time")), user("agent_001"));
     let marker = json!({ "agent_id": "agent-001" });
     let marker_type = StateEventType::from(agent_sync::AGENT_MARKER);
     world
         .matrix
-        .set_state_event(&bot, &room, &marker_type, "", &marker)
+        .set_state_event(&maker, &room, &marker_type, "", &marker)
         .await
         .unwrap();
-    world.matrix.invite_user(&bot, &room, &ghost, None).await.unwrap();
-    let session = world.config.appservice.act_as(&ghost);
+    world
+        .matrix
+        .invite_user(&maker, &room, &ghost, None)
+        .await
+        .unwrap();
+    let session = world.appservice.act_as(&ghost);
     world
         .matrix
         .join_room(&session, (&*room).into(), &[])
@@ -287,7 +306,7 @@ async fn a_room_of_another_agent_is_never_taken_over() {
     let mut world = World::new();
     world.sync_well().await;
     let room = world.binding("agent-001").await.room_id.unwrap();
-    let ghost = world.config.appservice.act_as(&user("agent_001"));
+    let ghost = world.appservice.act_as(&user("agent_001"));
     let marker = json!({ "agent_id": "agent-of-somebody-else" });
     world
         .matrix
@@ -314,13 +333,13 @@ async fn a_room_of_another_agent_is_never_taken_over() {
 #[tokio::test]
 async fn a_space_that_is_not_ours_stops_the_run_with_a_reason() {
     let world = World::new();
-    let bot = world.config.appservice.sender_session();
+    let bot = world.appservice.sender_session();
     world
         .matrix
         .create_room(&bot, &NewRoom::room().alias_localpart("letta-agents"))
         .await
         .unwrap();
-    let error = world.reconciler().run().await.unwrap_err();
+    let error = world.try_sync().await.unwrap_err();
     assert!(error.to_string().contains("#letta-agents:matrix.test"), "{error}");
     assert!(error.to_string().contains("not a space"), "{error}");
 }
@@ -347,10 +366,7 @@ async fn a_person_who_cannot_be_invited_fails_alone_and_is_invited_later() {
     world.config.invite.push(user("friend"));
     world.config.invite.push(user("banned"));
     for agent in world.agents().await {
-        let ghost = world
-            .config
-            .appservice
-            .act_as(&world.config.user_id(&agent.id).unwrap());
+        let ghost = world.appservice.act_as(&world.config.user_id(&agent.id).unwrap());
         let room = world.binding(agent.id.as_str()).await.room_id.unwrap();
         world
             .matrix
@@ -365,10 +381,7 @@ async fn a_person_who_cannot_be_invited_fails_alone_and_is_invited_later() {
     assert_eq!(binding.invitations[&user("friend")], Invitation::Invited);
     assert_eq!(binding.invitations[&user("banned")], Invitation::Failed);
     for agent in world.agents().await {
-        let ghost = world
-            .config
-            .appservice
-            .act_as(&world.config.user_id(&agent.id).unwrap());
+        let ghost = world.appservice.act_as(&world.config.user_id(&agent.id).unwrap());
         let room = world.binding(agent.id.as_str()).await.room_id.unwrap();
         world
             .matrix
@@ -388,7 +401,7 @@ async fn a_person_who_is_in_the_room_already_counts_as_joined() {
     let mut world = World::new();
     world.sync_well().await;
     let room = world.binding("agent-001").await.room_id.unwrap();
-    let ghost = world.config.appservice.act_as(&user("agent_001"));
+    let ghost = world.appservice.act_as(&user("agent_001"));
     let friend = world.matrix.add_user("friend");
     world
         .matrix
@@ -450,7 +463,7 @@ async fn hidden_agents_stay_hidden() {
 #[tokio::test]
 async fn a_dry_run_asks_the_homeserver_nothing_and_writes_nothing() {
     let world = World::new();
-    let plan = world.reconciler().plan().await.unwrap();
+    let plan = world.reconciler().plan(RunOptions::default()).await.unwrap();
     assert_eq!((plan.agents.len(), plan.unchanged), (3, 0));
     assert_eq!((world.matrix.call_count(), world.store.writes()), (0, 0));
 }

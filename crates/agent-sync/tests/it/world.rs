@@ -1,56 +1,82 @@
 //! A Letta server, a homeserver and a store, all in memory, and a look at whether everybody is at home.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::BTreeSet, sync::Arc};
 
+use accounts::AppserviceAccounts;
 use agent_sync::{
-    AGENT_MARKER, Reconciler, RequestCounts, RequestMeter, SyncConfig, SyncReport, display_name,
+    AGENT_MARKER, Reconciler, RequestCounts, RequestMeter, RunOptions, SyncConfig, SyncError, SyncReport,
+    display_name,
 };
-use async_trait::async_trait;
 use letta_client::{Agent, AgentId, AgentQuery, LettaApiExt, fake::FakeLetta};
-use matrix_client::fake::{FakeMatrix, RoomView};
-use store::{
-    Binding, BindingStore, MemoryStore, Result as StoreResult, SpaceRecord, StoreError, StoreErrorKind,
-    testing::ManualClock,
+use matrix_client::{
+    Appservice, Session, SynapseAdminApi,
+    admin::RoomDeletion,
+    fake::{Credentials, FakeMatrix, Request, RoomView},
 };
+use ruma::{OwnedRoomId, RoomId, UserId};
+use secrecy::ExposeSecret;
+use serde_json::json;
+use store::{Binding, BindingStore, testing::ManualClock};
 
-use crate::support;
+use crate::{faulty_store::FaultyStore, support};
 
 pub struct World {
     pub letta: FakeLetta,
     pub matrix: FakeMatrix,
-    pub store: Arc<CrashingStore>,
+    pub store: Arc<FaultyStore>,
     pub config: SyncConfig,
+    pub appservice: Appservice,
+    pub clock: Arc<ManualClock>,
+    /// The person who is invited everywhere.
+    pub admin: Session,
+    /// The homeserver's administrator.
+    pub root: Session,
 }
 
 impl World {
     /// Three agents in Letta, a homeserver that knows our application service and one person, nothing synced yet.
     pub fn new() -> Self {
+        Self::with(FakeLetta::with_test_agents())
+    }
+
+    /// The same, with so many agents: `agent-1` "Agent 1" and so on.
+    pub fn of(agents: usize) -> Self {
+        let letta = FakeLetta::new().lenient();
+        for n in 1..=agents {
+            letta.add_agent(format!("agent-{n}"), format!("Agent {n}"));
+        }
+        Self::with(letta)
+    }
+
+    /// The same, with these agents.
+    pub fn with(letta: FakeLetta) -> Self {
         let matrix = FakeMatrix::builder("matrix.test").test_appservice().build();
-        matrix.add_user("admin");
+        let admin = matrix.add_user("admin");
+        let root = matrix.add_admin("root");
         Self {
-            letta: FakeLetta::with_test_agents(),
+            admin,
+            root,
+            letta,
             matrix,
-            store: Arc::new(CrashingStore::default()),
+            store: Arc::default(),
             config: SyncConfig {
                 concurrency: 1,
                 ..support::config()
             },
+            appservice: support::appservice(),
+            clock: ManualClock::new(),
         }
     }
 
     pub fn reconciler(&self) -> Reconciler {
+        let matrix = Arc::new(self.matrix.clone());
         Reconciler::new(
             Arc::new(self.letta.clone()),
-            Arc::new(self.matrix.clone()),
-            Arc::clone(&self.store) as Arc<dyn BindingStore>,
+            matrix.clone(),
+            Arc::new(AppserviceAccounts::new(matrix, self.appservice.clone())),
+            self.store.clone(),
             self.config.clone(),
-            ManualClock::new(),
+            self.clock.clone(),
         )
         .with_meter(Arc::new(JournalMeter {
             letta: self.letta.clone(),
@@ -58,8 +84,67 @@ impl World {
         }))
     }
 
+    pub async fn try_sync(&self) -> Result<SyncReport, SyncError> {
+        self.reconciler().run(RunOptions::default()).await
+    }
+
     pub async fn sync(&self) -> SyncReport {
-        self.reconciler().run().await.unwrap()
+        self.try_sync().await.unwrap()
+    }
+
+    /// A sync that reads every room, and must succeed.
+    pub async fn check_well(&self) -> SyncReport {
+        let options = RunOptions {
+            check: true,
+            ..RunOptions::default()
+        };
+        let report = self.reconciler().run(options).await.unwrap();
+        assert!(report.is_success(), "{report:#?}");
+        report
+    }
+
+    /// The room of an agent.
+    pub async fn room_of(&self, agent: &str) -> OwnedRoomId {
+        self.binding(agent).await.room_id.unwrap()
+    }
+
+    /// The agent's user as it acts.
+    pub async fn ghost_of(&self, agent: &str) -> Session {
+        self.ghost(&self.binding(agent).await.user_id)
+    }
+
+    /// The homeserver's administrator deletes a room.
+    pub async fn delete_room(&self, room: &RoomId) {
+        self.matrix
+            .delete_room(&self.root, room, &RoomDeletion::purge())
+            .await
+            .unwrap();
+    }
+
+    /// Somebody replaces a room by a new one.
+    pub async fn upgrade_room(&self, by: &Session, room: &RoomId) -> OwnedRoomId {
+        let credentials = Credentials {
+            token: Some(by.token().expose_secret().to_owned()),
+            user_id: by.is_appservice().then(|| by.user_id.to_string()),
+            device_id: None,
+        };
+        let body = json!({ "new_version": "12" }).as_object().unwrap().clone();
+        let request = Request::new("upgrade_room", json!({})).by(credentials.clone());
+        let upgraded = self.matrix.run(request, |server| {
+            let who = server.authenticate(&credentials)?;
+            server.upgrade_room(&who, room.as_str(), &body)
+        });
+        upgraded.await.unwrap().try_into().unwrap()
+    }
+
+    /// A session of an agent's user.
+    pub fn ghost(&self, user: &UserId) -> Session {
+        self.appservice.act_as(user)
+    }
+
+    /// A session of the bridge's own user.
+    pub fn bot(&self) -> Session {
+        self.appservice.sender_session()
     }
 
     /// A sync that must succeed.
@@ -157,62 +242,5 @@ impl RequestMeter for JournalMeter {
             matrix: self.matrix.call_count() as u64,
             letta: self.letta.calls().len() as u64,
         }
-    }
-}
-
-/// A store whose process dies: from one write on, none succeeds any more until it is restarted.
-#[derive(Debug, Default)]
-pub struct CrashingStore {
-    inner: MemoryStore,
-    /// Writes that still succeed, plus one; 0 is "all of them".
-    left: AtomicU64,
-}
-
-impl CrashingStore {
-    /// Lets this many writes succeed and no more.
-    pub fn die_after(&self, writes: u64) {
-        self.left.store(writes + 1, Ordering::SeqCst);
-    }
-
-    pub fn restart(&self) {
-        self.left.store(0, Ordering::SeqCst);
-    }
-
-    pub fn writes(&self) -> u64 {
-        self.inner.writes()
-    }
-
-    fn write(&self) -> StoreResult<()> {
-        let left = self.left.load(Ordering::SeqCst);
-        if left == 1 {
-            return Err(StoreError::new(StoreErrorKind::Unavailable, "the disk is full"));
-        }
-        self.left.store(left.saturating_sub(1), Ordering::SeqCst);
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl BindingStore for CrashingStore {
-    async fn list_bindings(&self) -> StoreResult<Vec<Binding>> {
-        self.inner.list_bindings().await
-    }
-
-    async fn get_binding(&self, agent: &AgentId) -> StoreResult<Option<Binding>> {
-        self.inner.get_binding(agent).await
-    }
-
-    async fn put_binding(&self, binding: &Binding) -> StoreResult<()> {
-        self.write()?;
-        self.inner.put_binding(binding).await
-    }
-
-    async fn get_space(&self) -> StoreResult<Option<SpaceRecord>> {
-        self.inner.get_space().await
-    }
-
-    async fn put_space(&self, space: &SpaceRecord) -> StoreResult<()> {
-        self.write()?;
-        self.inner.put_space(space).await
     }
 }

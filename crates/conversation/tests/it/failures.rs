@@ -1,219 +1,194 @@
-//! Everything that may go wrong between a message and its answer.
+//! Answers that fail, and trying again.
 
-use std::time::Duration;
-
-use conversation::Outcome;
 use letta_client::{
     LettaErrorKind,
-    fake::{AgentSeed, FakeLetta, FakeTool, Fault as LettaFault},
+    fake::FakeLetta,
+    llm::{Failure, ScriptedReply},
 };
-use matrix_client::{
-    MatrixErrorKind,
-    content::{Message, replied_to},
-    fake::Fault,
+use matrix_client::content::Message;
+use ruma::OwnedEventId;
+
+use crate::{
+    scene::{asleep, assert_has, count, letta_with_tools, reactions, sleep},
+    world::{World, alpha_room},
 };
 
-use crate::world::{World, alpha_room};
+/// The next answer fails; Letta does not try again by itself.
+fn fail_once(world: &World) {
+    let failure = ScriptedReply::fail(Failure::status(401));
+    world.letta.script("agent-001", failure);
+}
 
-const SEND: &str = "send_message_event";
-
-async fn talk_past(fault: Fault) -> World {
-    let world = World::new().await;
-    let event = world.says(&alpha_room(), &Message::text("hello")).await;
-    world.matrix.plan(fault);
-    let outcome = world.handle(&event).await.unwrap();
-    assert!(
-        matches!(outcome, Outcome::Answered { notice: None, .. }),
-        "{outcome:?}"
-    );
-    world.matrix.assert_faults_used();
-    assert_eq!(world.heard(), [("m.text".to_owned(), "echo: hello".to_owned())]);
-    world
+/// The notice about what failed.
+#[track_caller]
+fn notice(world: &World) -> OwnedEventId {
+    let mut said = world.agents_events(&alpha_room()).into_iter();
+    let is_notice =
+        |event: &matrix_client::Event| event.content["body"].to_string().contains("React with 🔁");
+    said.rfind(is_notice).unwrap().event_id
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_arrived_though_the_homeserver_seemed_to_fail_is_there_once() {
-    for kind in [
-        MatrixErrorKind::Timeout,
-        MatrixErrorKind::Interrupted,
-        MatrixErrorKind::Server,
-    ] {
-        talk_past(Fault::on(SEND).fail_after(kind).times(2)).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_answer_that_did_not_arrive_is_sent_again() {
-    for kind in [
-        MatrixErrorKind::Connect,
-        MatrixErrorKind::Timeout,
-        MatrixErrorKind::Server,
-    ] {
-        talk_past(Fault::on(SEND).fail(kind).times(4)).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_limit_is_waited_for_as_long_as_the_homeserver_says() {
-    let started = tokio::time::Instant::now();
-    talk_past(Fault::on(SEND).rate_limit(Duration::from_secs(20))).await;
-    assert!(started.elapsed() >= Duration::from_secs(20));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_refused_answer_is_not_sent_again_and_says_where() {
-    let world = World::new().await;
-    let event = world.says(&alpha_room(), &Message::text("hello")).await;
-    world
-        .matrix
-        .plan(Fault::on(SEND).refuse(403, "M_FORBIDDEN", "no"));
-    let before = world.matrix.count(SEND);
-    let error = world.handle(&event).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "cannot send to room !testroom:matrix.test as @agent_001:matrix.test"
-    );
-    assert_eq!(world.matrix.count(SEND) - before, 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_homeserver_that_stays_away_is_given_up() {
-    let world = World::new().await;
-    let event = world.says(&alpha_room(), &Message::text("hello")).await;
-    let before = world.matrix.count(SEND);
-    world
-        .matrix
-        .plan(Fault::on(SEND).fail(MatrixErrorKind::Connect).always());
-    world.handle(&event).await.unwrap_err();
-    assert_eq!(world.matrix.count(SEND) - before, 5);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_failing_model_is_told_in_the_room() {
-    for (marker, expected) in [
+async fn every_failure_of_the_model_ends_in_a_clear_notice() {
+    for (marker, words) in [
+        ("[fail 500]", "The language model failed. Try again later."),
+        ("[fail 503]", "The language model failed. Try again later."),
         (
             "[fail 429]",
-            "The language model has too much to do. Please try again later.",
+            "The language model has too much to do. Try again later.",
         ),
         ("[fail 401]", "Letta's key for the language model is not valid."),
-        ("[fail 500]", "The language model failed. Please try again later."),
+        ("[fail 402]", "There are no credits left for the language model."),
+        ("[fail 400]", "The language model refused the request."),
         ("[ctx]", "The conversation is too long for the language model."),
-    ] {
-        let world = World::new().await;
-        let event = world.says(&alpha_room(), &Message::text(marker)).await;
-        let outcome = world.handle(&event).await.unwrap();
-        assert!(
-            matches!(outcome, Outcome::Answered { notice: Some(_), .. }),
-            "{marker}: {outcome:?}"
-        );
-        assert_eq!(world.one_notice(), expected, "{marker}");
-        assert_eq!(
-            replied_to(&world.heard_events()[0].content),
-            Some(&*event.event_id)
-        );
-        // It is over with that: the next message is answered.
-        world.talk("hello").await;
-        assert_eq!(world.heard()[1].1, "echo: hello", "{marker}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_empty_answer_is_told_in_the_room() {
-    let world = World::new().await;
-    world.talk("[empty]").await;
-    assert_eq!(world.one_notice(), "Agent Alpha gave no answer.");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_letta_server_that_is_away_is_told_in_the_room() {
-    let world = World::new().await;
-    world.letta.down();
-    world.talk("hello").await;
-    assert_eq!(
-        world.one_notice(),
-        "Letta cannot be reached, so Agent Alpha did not get the message. Please try again later."
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_letta_refuses_is_told_in_our_own_words() {
-    for (kind, expected) in [
-        (LettaErrorKind::Unauthorized, "Letta refuses the bridge's token."),
-        (LettaErrorKind::NotFound, "Agent Alpha no longer exists in Letta."),
-        (LettaErrorKind::RateLimited, "Letta has too much to do."),
+        ("[badjson]", "The language model failed. Try again later."),
+        ("[empty]", "Agent Alpha gave no answer."),
         (
-            LettaErrorKind::Timeout,
-            "It is not known whether Agent Alpha got the message.",
+            "[loop:echo {}]",
+            "Agent Alpha was stopped: it took more steps than it may.",
         ),
     ] {
-        let world = World::new().await;
-        world.letta.plan(
-            LettaFault::on("send")
-                .fail(kind.clone())
-                .message("not-a-real-secret"),
+        let world = World::with(letta_with_tools()).await;
+        world.talk(&format!("{marker} oh no")).await;
+        let notices = world.notices_in(&alpha_room());
+        let offers: Vec<_> = notices
+            .iter()
+            .filter(|notice| notice.contains("React with 🔁"))
+            .collect();
+        assert_eq!(offers.len(), 1, "{marker}: {notices:#?}");
+        assert!(offers[0].starts_with(words), "{marker}: {offers:#?}");
+        assert_eq!(
+            reactions(&world, &alpha_room()),
+            [(notice(&world), "🔁".to_owned())],
+            "{marker}"
         );
+        assert!(world.matrix.typing(&alpha_room()).is_empty(), "{marker}");
+        // The next message is answered as if nothing had been.
         world.talk("hello").await;
-        let notice = world.one_notice();
-        assert!(
-            notice.contains(expected) && !notice.contains("secret"),
-            "{kind:?}: {notice}"
-        );
+        assert_has(&world.answers_in(&alpha_room()), "echo: hello");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_breaks_is_joined_again_and_nothing_is_said_twice() {
-    let mut joined_again = 0;
-    for events in 0..6 {
+async fn a_stream_that_breaks_keeps_what_was_said_and_says_that_it_failed() {
+    let world = World::new().await;
+    world.talk("[cutstream] [long 50]").await;
+    assert_eq!(world.notices_in(&alpha_room()).len(), 1, "{:#?}", world.heard());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_letta_refuses_is_told() {
+    for (kind, words) in [
+        (LettaErrorKind::NotFound, "Agent Alpha no longer exists in Letta."),
+        (LettaErrorKind::Unauthorized, "Letta refuses the bridge's token."),
+        (LettaErrorKind::InvalidRequest, "Letta cannot take this message."),
+    ] {
         let world = World::new().await;
-        world
-            .letta
-            .plan(LettaFault::on("send").break_stream_after(events));
-        world.talk("[think hm][say one two three]").await;
-        joined_again += world.letta.count("resume");
-        match events {
-            // Before the first event nobody knows which run to join.
-            0 => assert!(
-                world
-                    .one_notice()
-                    .contains("the rest of the answer is missing here")
-            ),
-            _ => assert_eq!(
-                world.heard(),
-                [("m.text".to_owned(), "one two three".to_owned())],
-                "after {events} events"
-            ),
-        }
+        world.letta.fail_next("send", kind);
+        world.talk("hello").await;
+        assert_has(&world.notices_in(&alpha_room()), words);
+        assert!(world.answers_in(&alpha_room()).is_empty());
     }
-    assert!(joined_again > 2, "{joined_again}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_cannot_be_joined_again_is_told_in_the_room() {
-    let world = World::with(FakeLetta::with_test_agents().without_redis()).await;
-    world.letta.plan(LettaFault::on("send").break_stream_after(1));
+async fn the_arrow_tries_again_once() {
+    let world = World::new().await;
+    fail_once(&world);
     world.talk("hello").await;
-    assert_eq!(
-        world.one_notice(),
-        "The connection to Letta broke while Agent Alpha was at work: the rest of the answer is missing here."
-    );
+    let notice = notice(&world);
+    world.reacts(&alpha_room(), &notice, "🔁").await;
+    world.reacts(&alpha_room(), &notice, "🔁️").await;
+    world.settled().await;
+    assert_eq!(count(&world.answers_in(&alpha_room()), "hello"), 1);
+    assert_eq!(world.letta.count("send"), 2);
+    // It is answered now: there is nothing to try again.
+    world.reacts(&alpha_room(), &notice, "🔁🏽").await;
+    world.settled().await;
+    assert_eq!(world.letta.count("send"), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tool_that_needs_consent_is_told_in_the_room_until_somebody_decides() {
-    let letta = FakeLetta::new().lenient();
-    letta.register_tool(FakeTool::new("launch", |_| Ok("launched".to_owned())).requires_approval());
-    letta.add(AgentSeed::new("agent-001", "Agent Alpha").tool("launch"));
-    let world = World::with(letta).await;
-    world.talk("[tool:launch {}]").await;
-    world.talk("hello?").await;
-    let heard = world.heard();
+async fn the_command_tries_again_what_failed_last_or_what_it_replies_to() {
+    for reply_to_notice in [None, Some(true), Some(false)] {
+        let world = World::new().await;
+        fail_once(&world);
+        let question = world.talk("hello").await;
+        world.talk("and something else").await;
+        let command = match reply_to_notice {
+            None => Message::text("!retry"),
+            Some(true) => Message::text("!retry").reply_to(&notice(&world)),
+            Some(false) => Message::text("!retry").reply_to(&question),
+        };
+        world.says(&alpha_room(), &command).await;
+        world.settled().await;
+        assert_eq!(
+            count(&world.answers_in(&alpha_room()), "hello"),
+            1,
+            "{reply_to_notice:?}"
+        );
+        world.says(&alpha_room(), &command).await;
+        world.settled().await;
+        assert_has(
+            &world.notices_in(&alpha_room()),
+            "There is nothing here to try again.",
+        );
+        assert_eq!(world.letta.count("send"), 3, "{reply_to_notice:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_again_can_be_tried_again() {
+    let world = World::new().await;
+    for _ in 0..3 {
+        fail_once(&world);
+    }
+    world.talk("hello").await;
+    for _ in 0..3 {
+        world.reacts(&alpha_room(), &notice(&world), "🔁").await;
+        world.settled().await;
+    }
+    assert_eq!(count(&world.answers_in(&alpha_room()), "hello"), 1);
+    assert_eq!(count(&world.notices_in(&alpha_room()), "React with 🔁"), 3);
+    assert_eq!(world.letta.count("send"), 4);
+    // Nothing is left to try.
+    world.talk("!retry").await;
+    assert_eq!(world.letta.count("send"), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn trying_again_survives_a_restart() {
+    let mut world = World::new().await;
+    fail_once(&world);
+    world.talk("hello").await;
+    world.restart().await;
+    sleep(1).await;
+    world.says_text("!retry").await;
+    world.restart().await;
+    world.settled().await;
     assert_eq!(
-        heard[0].1,
-        "Agent Alpha wants to use launch and waits for a decision, which cannot be made from here yet."
+        count(&world.answers_in(&alpha_room()), "hello"),
+        1,
+        "{:#?}",
+        world.heard()
     );
-    assert_eq!(
-        heard[1].1,
-        "Agent Alpha waits for a decision on an earlier tool call and takes no messages until it is made."
-    );
+    assert_eq!(world.letta.count("send"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_people_who_try_again_at_once_get_one_answer() {
+    let mut world = asleep(FakeLetta::with_test_agents()).await;
+    let right = Some(conversation::rights::Right::Talk);
+    let bob = crate::scene::person(&mut world, "bob", right, &[alpha_room()]).await;
+    world.start();
+    fail_once(&world);
+    world.talk("[slow 3] hello").await;
+    let notice = notice(&world);
+    let arrow = matrix_client::content::reaction(&notice, "🔁");
+    world.reacts(&alpha_room(), &notice, "🔁").await;
+    world.sends_as(&bob, &alpha_room(), "m.reaction", &arrow).await;
+    world.says_text("!retry").await;
+    world.settled().await;
+    assert_eq!(count(&world.answers_in(&alpha_room()), "hello"), 1);
+    assert_eq!(world.letta.count("send"), 2);
 }

@@ -1,6 +1,7 @@
 use std::pin::Pin;
 
 use futures_util::stream;
+use jiff::SignedDuration;
 
 use super::*;
 use crate::{
@@ -138,6 +139,165 @@ async fn a_page_that_fails_makes_the_listing_incomplete_and_the_first_one_imposs
     let letta = pages(&[(&[""], None)]);
     let error = letta.list_all_agents(&AgentQuery::default()).await.unwrap_err();
     assert_eq!(error.kind(), &LettaErrorKind::Server);
+}
+
+/// An agent that changed at this second, or nobody knows when.
+fn changed(id: &str, second: Option<i64>) -> Agent {
+    let mut agent = Agent::new(id, id);
+    agent.updated_at = second.map(at);
+    agent
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)
+}
+
+/// Agents and their seconds of change, and where the next page starts.
+type ChangesPage<'a> = (&'a [(&'a str, i64)], Option<&'a str>);
+
+/// A server whose pages hold these agents with their seconds of change, in the order they are asked for.
+fn changes(pages: &[ChangesPage<'_>]) -> MockLettaApi {
+    let mut letta = MockLettaApi::new();
+    let mut sequence = mockall::Sequence::new();
+    for (page, next) in pages {
+        let agents: Vec<_> = page
+            .iter()
+            .map(|(id, second)| changed(id, Some(*second)))
+            .collect();
+        let next = next.map(AgentCursor::new);
+        letta
+            .expect_list_agents()
+            .once()
+            .in_sequence(&mut sequence)
+            .returning(move |query| {
+                assert_eq!(query.order_by, AgentOrder::UpdatedAt);
+                assert_eq!(query.direction, Direction::Descending);
+                answered(Ok(AgentPage {
+                    agents: agents.clone(),
+                    next: next.clone(),
+                }))
+            });
+    }
+    letta
+}
+
+#[tokio::test]
+async fn a_listing_of_changes_stops_behind_the_mark() {
+    let letta = changes(&[
+        (&[("a", 9), ("b", 8)], Some("b")),
+        (&[("c", 7), ("d", 7), ("e", 6)], Some("e")),
+    ]);
+    let listing = letta
+        .list_agents_updated_since(at(7), &AgentQuery::default())
+        .await
+        .unwrap();
+    assert_eq!(ids(&listing), ["a", "b", "c", "d"]);
+    assert_eq!(listing.pages, 2);
+    assert_eq!(listing.newest_update, Some(at(9)));
+    assert!(listing.is_complete());
+}
+
+#[tokio::test]
+async fn a_page_that_ends_at_the_mark_is_followed_by_another() {
+    let letta = changes(&[(&[("a", 8), ("b", 7)], Some("b")), (&[("c", 7)], None)]);
+    let listing = letta
+        .list_agents_updated_since(at(7), &AgentQuery::default())
+        .await
+        .unwrap();
+    assert_eq!(ids(&listing), ["a", "b", "c"]);
+    assert!(listing.is_complete());
+}
+
+#[tokio::test]
+async fn the_newest_update_is_that_of_the_first_page() {
+    // "c" changed while the pages were read, and so may have an agent of the first page.
+    let letta = changes(&[(&[("a", 9), ("b", 8)], Some("b")), (&[("c", 20), ("d", 5)], None)]);
+    let listing = letta
+        .list_agents_updated_since(at(7), &AgentQuery::default())
+        .await
+        .unwrap();
+    assert_eq!(listing.newest_update, Some(at(9)));
+    // Of a page on which nothing changed since it is that of the last change all the same.
+    let letta = changes(&[(&[("a", 5)], None)]);
+    let listing = letta
+        .list_agents_updated_since(at(7), &AgentQuery::default())
+        .await
+        .unwrap();
+    assert_eq!(listing.agents, []);
+    assert_eq!(listing.newest_update, Some(at(5)));
+    assert!(listing.is_complete());
+}
+
+#[tokio::test]
+async fn a_listing_of_changes_whose_cursor_moved_is_read_once_more() {
+    // "b" changes after the first page, so that its cursor stands at the front.
+    let letta = changes(&[
+        (&[("a", 9), ("b", 8)], Some("b")),
+        (&[("a", 9), ("c", 7)], Some("c")),
+        (&[("b", 10), ("a", 9)], Some("a")),
+        (&[("c", 7), ("d", 3)], Some("d")),
+    ]);
+    let listing = letta
+        .list_agents_updated_since(at(7), &AgentQuery::default())
+        .await
+        .unwrap();
+    assert_eq!(ids(&listing), ["b", "a", "c"]);
+    assert_eq!(listing.newest_update, Some(at(10)));
+    assert!(listing.is_complete());
+}
+
+#[tokio::test]
+async fn an_agent_without_a_time_of_change_counts_as_changed() {
+    let mut letta = MockLettaApi::new();
+    letta.expect_list_agents().once().returning(|_| {
+        answered(Ok(AgentPage {
+            agents: vec![changed("a", None), changed("b", Some(3)), changed("c", Some(1))],
+            next: Some(AgentCursor::new("c")),
+        }))
+    });
+    let listing = letta
+        .list_agents_updated_since(at(2), &AgentQuery::default())
+        .await
+        .unwrap();
+    assert_eq!(ids(&listing), ["a", "b"]);
+    assert!(listing.is_complete());
+}
+
+#[tokio::test]
+async fn a_server_without_that_order_is_read_to_the_end() {
+    let letta = changes(&[(&[("a", 1), ("b", 8), ("c", 2)], Some("c")), (&[("d", 9)], None)]);
+    let listing = letta
+        .list_agents_updated_since(at(7), &AgentQuery::default())
+        .await
+        .unwrap();
+    assert_eq!(ids(&listing), ["b", "d"]);
+    assert!(listing.is_complete());
+}
+
+#[tokio::test]
+async fn a_listing_of_changes_begins_at_the_front_with_a_small_page() {
+    let mut letta = MockLettaApi::new();
+    letta.expect_list_agents().times(2).returning(|query| {
+        assert_eq!(query.tags, ["t"]);
+        let (id, limit, next) = match query.after.as_ref().map(AgentCursor::as_str) {
+            None => ("a", 50, Some("a")),
+            Some("a") => ("b", 500, None),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(query.limit, limit);
+        answered(Ok(AgentPage {
+            agents: vec![changed(id, Some(9))],
+            next: next.map(AgentCursor::new),
+        }))
+    });
+    let query = AgentQuery {
+        limit: 500,
+        tags: vec!["t".to_owned()],
+        after: Some(AgentCursor::new("elsewhere")),
+        ..AgentQuery::default()
+    };
+    let listing = letta.list_agents_updated_since(at(7), &query).await.unwrap();
+    assert_eq!(ids(&listing), ["a", "b"]);
 }
 
 fn turn(kinds: Vec<TurnEventKind>) -> TurnStream {

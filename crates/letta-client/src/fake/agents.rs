@@ -15,6 +15,9 @@ use crate::{AgentId, AgentUpdate, ConversationId, LettaErrorKind, StopReason};
 /// The kind of agent that the server makes unless told otherwise.
 pub(super) const DEFAULT_AGENT_TYPE: &str = "letta_v1_agent";
 
+/// An agent made with this tag is hidden, whatever else is asked for.
+const SUBAGENT_TAG: &str = "role:subagent";
+
 /// A memory block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Block {
@@ -77,8 +80,11 @@ impl State {
     }
 
     /// Makes an agent as `POST /v1/agents/` does.
-    pub(super) fn create_agent(&mut self, seed: AgentSeed) -> Result<AgentId, Refusal> {
+    pub(super) fn create_agent(&mut self, mut seed: AgentSeed) -> Result<AgentId, Refusal> {
         check_name(&seed.agent.name)?;
+        if seed.agent.tags.iter().any(|tag| tag == SUBAGENT_TAG) {
+            seed.hidden = Some(true);
+        }
         self.insert_agent(seed)
     }
 

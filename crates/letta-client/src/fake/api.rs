@@ -62,7 +62,7 @@ impl LettaApi for FakeLetta {
 
     async fn count_agents(&self) -> Result<u64> {
         let passage = self.enter("count_agents", None, json!({})).await?;
-        let count = self.state().agents.len();
+        let count = self.state().count_agents();
         Ok(passage.answer(Ok(count.try_into().unwrap_or(u64::MAX)))?)
     }
 

@@ -108,14 +108,14 @@ impl State {
         })
     }
 
-    /// Sets whether a tool of the agent asks first. The server does not look whether the agent has such a tool.
+    /// Sets whether a tool of the agent asks first. The server does not look whether the agent has such a tool, and the
+    /// agent's time of change stays.
     pub(super) fn set_tool_approval(
         &mut self,
         id: &AgentId,
         tool: &str,
         required: bool,
     ) -> Result<(), Refusal> {
-        let now = self.clock.now();
         self.check_agent_id(id)?;
         let agent = self
             .agent_mut(id)
@@ -124,9 +124,8 @@ impl State {
         match (was, required) {
             (true, false) => agent.approval_rules.retain(|rule| rule != tool),
             (false, true) => agent.approval_rules.push(tool.to_owned()),
-            _ => return Ok(()),
+            _ => {}
         }
-        agent.updated_at = now;
         Ok(())
     }
 

@@ -271,6 +271,7 @@ pub(super) fn new_agent(body: &Value) -> Result<(AgentSeed, Option<String>, bool
             .and_then(Value::as_object)
             .cloned()
             .unwrap_or_default(),
+        hidden: false,
     };
     let mut seed = AgentSeed::from(agent);
     seed.agent_type = string(fields, "agent_type");

@@ -94,7 +94,7 @@ impl From<&AgentQuery> for ListAgents {
             query_text: query.query_text.clone(),
             tags: query.tags.clone(),
             match_all_tags: query.match_all_tags,
-            show_hidden: false,
+            show_hidden: query.hidden,
             include: query.include.into(),
         }
     }
@@ -104,6 +104,12 @@ impl From<&AgentQuery> for ListAgents {
 const DEFAULT_LIMIT: usize = 50;
 
 impl State {
+    /// How many agents there are; hidden ones are left out, as in a listing.
+    pub(super) fn count_agents(&self) -> usize {
+        let all = ListAgents::default();
+        self.agents.iter().filter(|agent| matches(agent, &all)).count()
+    }
+
     /// The agents of a page, in the order of the listing.
     pub(super) fn list_agents(&self, query: &ListAgents) -> Result<Vec<&AgentRecord>, Refusal> {
         let limit = match query.limit {

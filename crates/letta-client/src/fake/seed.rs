@@ -85,9 +85,9 @@ impl From<NewAgent> for AgentSeed {
     fn from(agent: NewAgent) -> Self {
         Self {
             id: None,
+            hidden: agent.hidden.then_some(true),
             agent,
             agent_type: None,
-            hidden: None,
             created_at: None,
         }
     }

@@ -124,6 +124,10 @@ pub(super) async fn list(transport: &Transport, query: &AgentQuery) -> Result<Ag
     if query.match_all_tags {
         call = call.query("match_all_tags", "true");
     }
+    if query.hidden {
+        // Not in the published description of the API, but there.
+        call = call.query("show_hidden_agents", "true");
+    }
     let List(entries) = transport
         .json::<List<Entry<WireAgent>>>(&including(call, query.include))
         .await?;
@@ -204,6 +208,9 @@ pub(super) async fn create(transport: &Transport, agent: &NewAgent) -> Result<Ag
     }
     if !agent.metadata.is_empty() {
         body.insert("metadata".to_owned(), agent.metadata.clone().into());
+    }
+    if agent.hidden {
+        body.insert("hidden".to_owned(), true.into());
     }
     let call = Call::new("create an agent", Method::POST, ["agents"], Repeat::OnlyIfUnsent)
         .slash()

@@ -22,6 +22,7 @@ use super::{
     call::Call,
     failure::{self, Answer},
     retry::{self, RetryPolicy},
+    server_clock::ServerClock,
     wire,
 };
 use crate::{LettaError, LettaErrorKind, Result};
@@ -51,6 +52,7 @@ pub(super) struct Transport {
     limits: Limits,
     retry: RetryPolicy,
     requests: AtomicU64,
+    server_clock: ServerClock,
     /// When the server last said that it can not keep events; asked again after a while.
     no_background_since: Mutex<Option<Instant>>,
 }
@@ -92,6 +94,7 @@ impl Transport {
             limits,
             retry,
             requests: AtomicU64::new(0),
+            server_clock: ServerClock::default(),
             no_background_since: Mutex::new(None),
         })
     }
@@ -106,6 +109,10 @@ impl Transport {
 
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn server_clock(&self) -> &ServerClock {
+        &self.server_clock
     }
 
     /// Whether the server said within the last ten minutes that it can not keep events.
@@ -283,6 +290,7 @@ impl Transport {
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         match outcome {
             Ok(response) => {
+                self.server_clock.note(response.headers());
                 tracing::debug!(
                     action = call.action,
                     status = response.status().as_u16(),

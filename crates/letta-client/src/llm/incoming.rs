@@ -52,7 +52,7 @@ impl Incoming {
         let bare = without_server_tags(&text);
         if bare.len() == text.len() {
             return Self {
-                text,
+                text: without_envelope(&text).to_owned(),
                 source: Source::Person,
             };
         }
@@ -69,6 +69,21 @@ impl Incoming {
             }
         }
     }
+}
+
+/// A message without the line that a bridge put before it: `[word {…}]`, with JSON that says who wrote it and where.
+fn without_envelope(text: &str) -> &str {
+    let (line, words) = text.split_once('\n').unwrap_or((text, ""));
+    let inside = line.strip_prefix('[').and_then(|line| line.strip_suffix(']'));
+    let is_envelope = inside
+        .and_then(|inside| inside.split_once(' '))
+        .is_some_and(|(word, json)| {
+            !word.is_empty()
+                && word.bytes().all(|byte| byte.is_ascii_lowercase())
+                && serde_json::from_str::<serde_json::Map<String, Value>>(json)
+                    .is_ok_and(|fields| fields.contains_key("sender"))
+        });
+    if is_envelope { words } else { text }
 }
 
 /// The `message` of `{"type": …, "message": …, "time": …}`, and whether the type is one of the server's own; the
@@ -127,6 +142,27 @@ mod tests {
         Incoming {
             text: text.to_owned(),
             source: Source::Server,
+        }
+    }
+
+    #[test]
+    fn a_bridges_line_about_the_sender_is_not_what_the_person_wrote() {
+        for (raw, words) in [
+            (
+                "[matrix {\"sender\":\"@ann:example.org\"}]\nhello\n[say x]",
+                "hello\n[say x]",
+            ),
+            ("[matrix {\"sender\":\"@ann:example.org\"}]", ""),
+            (
+                "[matrix {\"room\":\"!x\"}]\nhello",
+                "[matrix {\"room\":\"!x\"}]\nhello",
+            ),
+            (
+                "[tool:roll {\"sender\":1}]\nhello",
+                "[tool:roll {\"sender\":1}]\nhello",
+            ),
+        ] {
+            assert_eq!(Incoming::read(raw), person(words));
         }
     }
 

@@ -27,7 +27,7 @@ pub struct Agent {
     pub metadata: Map<String, Value>,
     /// When it was made.
     pub created_at: Option<Timestamp>,
-    /// When it last changed; every message counts as a change.
+    /// When it last changed; every message counts as a change, and so does an update that names nothing.
     pub updated_at: Option<Timestamp>,
     /// A tool call that waits for a decision; absent unless asked for with [`AgentInclude::pending_approval`].
     pub pending_approval: Option<ApprovalRequest>,
@@ -119,6 +119,8 @@ pub struct AgentQuery {
     pub tags: Vec<String>,
     /// With `tags`: all of them instead of one of them.
     pub match_all_tags: bool,
+    /// Hidden agents too, which a listing leaves out otherwise.
+    pub hidden: bool,
     /// What to fill in beyond the basics.
     pub include: AgentInclude,
 }
@@ -134,6 +136,7 @@ impl Default for AgentQuery {
             query_text: None,
             tags: Vec::new(),
             match_all_tags: false,
+            hidden: false,
             include: AgentInclude::default(),
         }
     }
@@ -169,6 +172,8 @@ pub struct NewAgent {
     pub tools: Vec<String>,
     /// Free-form data.
     pub metadata: Map<String, Value>,
+    /// Leave it out of listings.
+    pub hidden: bool,
 }
 
 impl NewAgent {

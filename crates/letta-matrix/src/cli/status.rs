@@ -5,25 +5,24 @@ use std::collections::BTreeMap;
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
-use store::{Binding, BindingStore};
+use store::{Binding, Lifecycle};
 
-use super::{Global, OK};
+use super::{Global, OK, look};
 use crate::{
-    compose, config,
     failure::{self, Failure},
     output::{one_line, to_stdout},
 };
 
 /// Show which agent has which user and room, and how that stands
 ///
-/// Reads the state file alone and asks no server.
+/// Reads the state alone, changes nothing, and asks neither Letta nor the homeserver.
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
     /// Print a JSON list of objects for programs
     #[arg(long)]
     json: bool,
-    /// SQLite file that holds the state [env: DATABASE_URL] [default: letta-matrix.db]
-    #[arg(long, value_name = "PATH")]
+    /// Where the state is kept: SQLite file or postgres:// URL [env: DATABASE_URL] [default: letta-matrix.db]
+    #[arg(long, value_name = "PLACE")]
     database: Option<String>,
 }
 
@@ -56,32 +55,17 @@ enum State {
     Incomplete,
     /// The last attempt to complete it failed.
     Failed,
+    /// Letta no longer lists the agent; nothing is done yet.
+    Missing,
+    /// The agent is gone and its room put away.
+    Archived,
 }
 
 pub(super) async fn run(args: &StatusArgs, global: &Global) -> Result<u8, Failure> {
-    let flags = args
-        .database
-        .clone()
-        .map(|path| (config::DATABASE.key, path))
-        .into_iter()
-        .collect();
-    let database = config::database(&global.values(flags)?)?;
-    if !database.value.exists() {
-        return Err(Failure::new(format!(
-            "there is no state yet: {} does not exist",
-            database.value.display()
-        ))
-        .advice(format!(
-            "Run `letta-matrix sync` first, or check {}.",
-            database.name()
-        )));
-    }
-    let unusable = |error: &store::StoreError| failure::of_state(error, &database);
-    let store = compose::open_sqlite(&database.value)
-        .await
-        .map_err(|error| unusable(&error))?;
-    let bindings = store.list_bindings().await.map_err(|error| unusable(&error))?;
-    store.close().await;
+    let (state, database) = look::state(args.database.as_deref(), global).await?;
+    let bindings = state.store().list_bindings().await;
+    state.close().await;
+    let bindings = bindings.map_err(|error| failure::of_state(&error, &database))?;
 
     let agents: Vec<AgentStatus> = bindings.into_iter().map(AgentStatus::of).collect();
     let text = if args.json {
@@ -101,12 +85,14 @@ impl AgentStatus {
     fn of(binding: Binding) -> Self {
         let complete = binding.user_registered
             && binding.room_id.is_some()
-            && binding.parent_id.is_some()
-            && binding.space_id.is_some();
-        let state = match (&binding.last_error, complete) {
+            && binding.room.parent_id.is_some()
+            && binding.room.space_id.is_some();
+        let state = match (&binding.last_error, &binding.lifecycle) {
             (Some(_), _) => State::Failed,
-            (None, true) => State::Ready,
-            (None, false) => State::Incomplete,
+            (None, Lifecycle::Missing { .. }) => State::Missing,
+            (None, Lifecycle::Archived { .. }) => State::Archived,
+            (None, Lifecycle::Active) if complete => State::Ready,
+            (None, Lifecycle::Active) => State::Incomplete,
         };
         Self {
             agent_id: binding.agent_id.to_string(),
@@ -143,6 +129,8 @@ fn table(agents: &[AgentStatus]) -> String {
         let state = match (&agent.last_error, agent.state) {
             (Some(error), _) => format!("failed: {}", one_line(error, 200)),
             (None, State::Ready) => "ready".to_owned(),
+            (None, State::Missing) => "missing in Letta".to_owned(),
+            (None, State::Archived) => "archived".to_owned(),
             (None, _) => "incomplete".to_owned(),
         };
         let people: Vec<String> = agent

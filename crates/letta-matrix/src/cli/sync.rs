@@ -1,14 +1,14 @@
 //! `letta-matrix sync`: one reconciliation.
 
 mod progress;
-mod report;
+pub(super) mod report;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use agent_sync::Plan;
+use agent_sync::{Plan, RunOptions};
 use clap::Args;
 use serde::Serialize;
-use store::MemoryStore;
+use store::{MemoryStore, Store};
 
 use self::progress::Progress;
 use super::{Global, OK, SOME_FAILED, settings::SettingFlags};
@@ -30,6 +30,12 @@ pub(super) struct SyncArgs {
     /// Say what would be done, and do nothing: no request to the homeserver, nothing written
     #[arg(long)]
     dry_run: bool,
+    /// Read every room from the homeserver and mend what is wrong, though the last time is not long ago
+    #[arg(long)]
+    check: bool,
+    /// Put away the rooms of all agents that are gone, however many they are
+    #[arg(long)]
+    confirm_removals: bool,
     /// Print one JSON object for programs
     #[arg(long)]
     json: bool,
@@ -37,24 +43,32 @@ pub(super) struct SyncArgs {
     settings: SettingFlags,
 }
 
+/// How long another instance is waited for: longer than a lease lasts.
+const WAIT: Duration = Duration::from_secs(40);
+
 pub(super) async fn run(args: &SyncArgs, global: &Global) -> Result<u8, Failure> {
     let values = global.values(args.settings.0.clone())?;
     let config = Config::from_values(&values)?;
+    let options = RunOptions {
+        check: args.check,
+        confirm_removals: args.confirm_removals,
+        wait: WAIT,
+    };
     if args.dry_run {
-        return dry_run(&config, args.json).await;
+        return dry_run(&config, options, args.json).await;
     }
     let stop = Stop::listen();
     let _lock = StateLock::take(&config.database)?;
-    let store = compose::open_state(&config).await?;
-    let bridge = compose::connect(&config, Arc::new(store.clone()))?;
+    let state = compose::open_state(&config).await?;
+    let bridge = compose::connect(&config, state.store())?;
     let progress = Arc::new(Progress::new(!global.quiet));
     let reconciler = bridge.reconciler().with_observer(progress.clone());
     let outcome = tokio::select! {
-        outcome = reconciler.run() => Ok(outcome),
+        outcome = reconciler.run(options) => Ok(outcome),
         code = stop.requested() => Err(code),
     };
     progress.finish();
-    store.close().await;
+    state.close().await;
     match outcome {
         Ok(Ok(report)) => {
             to_stdout(&if args.json {
@@ -72,21 +86,16 @@ pub(super) async fn run(args: &SyncArgs, global: &Global) -> Result<u8, Failure>
     }
 }
 
-async fn dry_run(config: &Config, as_json: bool) -> Result<u8, Failure> {
-    let plan = if config.database.value.exists() {
-        let store = compose::open_state(config).await?;
-        let plan = compose::connect(config, Arc::new(store.clone()))?
-            .reconciler()
-            .plan()
-            .await;
-        store.close().await;
-        plan
-    } else {
-        compose::connect(config, Arc::new(MemoryStore::new()))?
-            .reconciler()
-            .plan()
-            .await
+async fn dry_run(config: &Config, options: RunOptions, as_json: bool) -> Result<u8, Failure> {
+    let state = compose::look_at_state(config).await?;
+    let store: Arc<dyn Store> = match &state {
+        Some(state) => state.store(),
+        None => Arc::new(MemoryStore::new()),
     };
+    let plan = compose::connect(config, store)?.reconciler().plan(options).await;
+    if let Some(state) = state {
+        state.close().await;
+    }
     let plan: Plan = plan.map_err(|error| failure::of_sync(&error, config))?;
     to_stdout(&if as_json {
         json(&plan)?

@@ -1,5 +1,6 @@
-use std::{collections::HashMap, ffi::OsString, path::Path};
+use std::{collections::HashMap, ffi::OsString, path::Path, time::Duration};
 
+use agent_sync::RemovalMode;
 use secrecy::ExposeSecret;
 
 use super::*;
@@ -32,6 +33,13 @@ fn read(
     })
 }
 
+fn appservice(config: &Config) -> &AppserviceMode {
+    match &config.mode {
+        Mode::Appservice(mode) => mode,
+        Mode::Accounts(_) => panic!("the mode is accounts"),
+    }
+}
+
 fn config(env: &[(&str, &str)]) -> Result<Config, ConfigError> {
     Config::from_values(&read(env, &[], None)?)
 }
@@ -58,17 +66,15 @@ fn written(text: impl AsRef<[u8]>) -> tempfile::NamedTempFile {
 #[test]
 fn four_settings_are_enough() {
     let config = config(ENOUGH).unwrap();
-    assert_eq!(config.sync.appservice.sender, "@letta_bot:matrix.test");
-    assert_eq!(
-        config.sync.appservice.token.expose_secret(),
-        "obviously-fake-as-token"
-    );
+    let mode = appservice(&config);
+    assert_eq!(mode.appservice.sender, "@letta_bot:matrix.test");
+    assert_eq!(mode.appservice.token.expose_secret(), "obviously-fake-as-token");
     assert_eq!(
         (config.sync.prefix.as_str(), config.sync.concurrency),
         ("agent_", 4)
     );
     assert_eq!(config.sync.space_alias().unwrap(), "#letta-agents:matrix.test");
-    assert_eq!(config.database.value, Path::new("letta-matrix.db"));
+    assert_eq!(config.database.value.file(), Some(Path::new("letta-matrix.db")));
     assert!(config.sync.invite.is_empty() && config.letta_token.is_none());
 }
 
@@ -111,7 +117,10 @@ fn the_command_line_counts_before_the_environment_and_that_before_the_file() {
         topic.name(),
         format!("space.topic (line 5 of {})", file.path().display())
     );
-    assert_eq!(config.as_token.name(), "MATRIX_AS_TOKEN (from the environment)");
+    assert_eq!(
+        appservice(&config).as_token.name(),
+        "MATRIX_AS_TOKEN (from the environment)"
+    );
     assert_eq!(config.database.name(), "database (its default)");
 }
 
@@ -146,7 +155,10 @@ fn an_empty_variable_does_not_hide_the_file() {
         .map(|(name, value)| (*name, if *name == "MATRIX_AS_TOKEN" { "" } else { value }))
         .collect();
     let config = Config::from_values(&read(&env, &[], Some(file.path())).unwrap()).unwrap();
-    assert_eq!(config.as_token.value.expose_secret(), "obviously-fake-file-token");
+    assert_eq!(
+        appservice(&config).as_token.value.expose_secret(),
+        "obviously-fake-file-token"
+    );
 }
 
 #[test]
@@ -204,7 +216,7 @@ fn what_makes_no_sense_is_told_with_the_setting() {
         (
             "LETTA_MATRIX_PERMISSIONS",
             "@ann:matrix.test=boss",
-            "holds the role \"boss\": there are admin and talk",
+            "holds the right \"boss\": there are none, talk, approve",
         ),
         (
             "LETTA_MATRIX_PERMISSIONS",
@@ -242,7 +254,7 @@ fn no_message_shows_what_may_be_a_secret() {
     for (name, value) in [
         ("LETTA_API_URL", "http://me:obviously-fake@letta.test"),
         ("LETTA_API_URL", "me://obviously-fake@letta.test"),
-        ("DATABASE_URL", "postgres://me:obviously-fake@db.test/bridge"),
+        ("DATABASE_URL", "postgres://me:obviously#fake@db.test/bridge"),
         ("DATABASE_URL", "mysql://me:obviously-fake@db.test/bridge"),
         ("LETTA_TOKEN", "obviously-fake token"),
         ("MATRIX_AS_TOKEN", "obviously-fäke"),
@@ -255,12 +267,12 @@ fn no_message_shows_what_may_be_a_secret() {
 }
 
 #[test]
-fn a_postgresql_address_is_told_to_be_too_early() {
-    let problem = problem("DATABASE_URL", "postgres://db.test/bridge");
-    assert!(
-        problem.contains("PostgreSQL database, which this version cannot use yet"),
-        "{problem}"
-    );
+fn a_database_may_be_on_a_postgresql_server() {
+    let url = "postgres://me:obviously-fake@db.test/bridge";
+    let config = config(&[ENOUGH, &[("DATABASE_URL", url)]].concat()).unwrap();
+    assert_eq!(config.database.value.to_string(), "postgres://db.test/bridge");
+    assert_eq!(config.database.value.file(), None);
+    assert!(!format!("{config:?}").contains("obviously"), "{config:?}");
 }
 
 #[test]
@@ -272,7 +284,7 @@ fn a_database_is_a_path_or_a_url_of_sqlite() {
         ("/var/lib/state.db", "/var/lib/state.db"),
     ] {
         let config = config(&[ENOUGH, &[("DATABASE_URL", value)]].concat()).unwrap();
-        assert_eq!(config.database.value, Path::new(path), "{value}");
+        assert_eq!(config.database.value.file(), Some(Path::new(path)), "{value}");
     }
 }
 
@@ -347,6 +359,83 @@ fn names_of_settings_are_unique_and_flags_follow_from_keys() {
             assert_eq!(flag, setting.key.replace(['.', '_'], "-"));
         }
     }
+}
+
+#[test]
+fn agents_are_chosen_by_rules_and_removed_with_care() {
+    let file = written(
+        r#"
+        [agents]
+        include = ["tag:family", "name:Support *"]
+        exclude = "type:sleeptime_agent"
+        disabled = ["agent-001", "agent-002"]
+        [removal]
+        mode = "leave"
+        grace = "1h 30m"
+        max_share = "10%"
+        [sync]
+        check_interval = "1d"
+        "#,
+    );
+    let values = read(ENOUGH, &[], Some(file.path())).unwrap();
+    let sync = Config::from_values(&values).unwrap().sync;
+    assert_eq!((sync.select.include.len(), sync.select.exclude.len()), (2, 3));
+    assert_eq!(sync.removal.mode, RemovalMode::Leave);
+    assert_eq!(sync.removal.grace, Duration::from_secs(5_400));
+    assert!((sync.removal.max_share - 0.1).abs() < f64::EPSILON);
+    assert_eq!(sync.check_interval, Duration::from_secs(86_400));
+}
+
+#[test]
+fn senseless_settings_of_the_sync_are_told() {
+    for (name, value, told) in [
+        ("LETTA_MATRIX_INCLUDE", "support", "name:PATTERN"),
+        ("LETTA_MATRIX_EXCLUDE", "colour:red", "name:PATTERN"),
+        ("LETTA_MATRIX_REMOVAL_MODE", "delete", "archive, leave and keep"),
+        ("LETTA_MATRIX_REMOVAL_GRACE", "soon", "90s, 30m, 2h"),
+        ("LETTA_MATRIX_REMOVAL_GRACE", "-2h", "90s, 30m, 2h"),
+        ("LETTA_MATRIX_REMOVAL_MAX_SHARE", "200%", "25%"),
+        ("LETTA_MATRIX_CHECK_INTERVAL", "6", "90s, 30m, 2h"),
+        ("LETTA_MATRIX_HISTORY", "1000", "0 to 200"),
+    ] {
+        let problem = problem(name, value);
+        assert!(problem.contains(name) && problem.contains(told), "{problem}");
+    }
+}
+
+#[test]
+fn the_interval_is_a_time_or_a_number_of_seconds() {
+    let interval = |value| {
+        config(&[ENOUGH, &[("MATRIX_AGENT_SYNC_INTERVAL", value)]].concat())
+            .unwrap()
+            .interval
+    };
+    for (value, seconds) in [
+        ("", 60),
+        ("60", 60),
+        ("90s", 90),
+        ("5m", 300),
+        ("1h 30m", 5_400),
+        ("24h", 86_400),
+    ] {
+        assert_eq!(interval(value).as_secs(), seconds, "{value}");
+    }
+    for value in ["0", "0.5", "500ms", "25h", "often", "-60"] {
+        let problem = problem("MATRIX_AGENT_SYNC_INTERVAL", value);
+        assert!(
+            problem.contains("write a time such as 90s") || problem.contains("from one second to one day"),
+            "{problem}"
+        );
+    }
+}
+
+#[test]
+fn a_webhook_secret_that_could_be_guessed_is_refused() {
+    let problem = problem("LETTA_WEBHOOK_SECRET", "obviously-fake");
+    assert!(problem.contains("is shorter than 16 characters"), "{problem}");
+    assert!(!problem.contains("obviously"), "{problem}");
+    let config = config(&[ENOUGH, &[("LETTA_WEBHOOK_SECRET", "obviously-fake-secret")]].concat()).unwrap();
+    assert!(!format!("{config:?}").contains("obviously"), "{config:?}");
 }
 
 #[test]

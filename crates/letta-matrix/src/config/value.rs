@@ -1,21 +1,20 @@
 //! What values mean.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use agent_sync::{SpaceConfig, SyncConfig};
-use conversation::{Permissions, Role};
-use matrix_client::{
-    Appservice,
-    ruma::{OwnedServerName, OwnedUserId, RoomAliasId, RoomVersionId, ServerName, UserId},
-};
+use conversation::rights::{Right, Rights};
+use matrix_client::ruma::{OwnedServerName, OwnedUserId, RoomAliasId, ServerName, UserId};
 use secrecy::SecretString;
 use url::Url;
 
 use super::{
-    APPSERVICE_ID, AS_TOKEN, CONCURRENCY, Config, ConfigError, DATABASE, HOMESERVER_URL, HS_TOKEN, INVITE,
-    LETTA_TOKEN, LETTA_URL, PERMISSIONS, ROOM_VERSION, SENDER_LOCALPART, SERVER_NAME, SPACE_ALIAS,
-    SPACE_NAME, SPACE_TOPIC, Setting, Sourced, USER_PREFIX, Values,
+    AS_TOKEN, Config, ConfigError, DATABASE, Database, HOMESERVER_URL, HS_TOKEN, INVITE, LETTA_TOKEN,
+    LETTA_URL, LISTEN, PERMISSIONS, REGISTRATION_TOKEN, SERVER_NAME, SYNC_INTERVAL, Setting, Sourced, Values,
+    WEBHOOK_SECRET, mode, sync,
 };
+
+/// How often a sync can be had.
+const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
 
 /// Understands all values, and tells all problems at once.
 pub(super) fn config(values: &Values) -> Result<Config, ConfigError> {
@@ -27,75 +26,73 @@ pub(super) fn config(values: &Values) -> Result<Config, ConfigError> {
     let letta_token = reader.optional(&LETTA_TOKEN, secret);
     let homeserver_url = reader.required(&HOMESERVER_URL, url);
     let server_name = reader.required(&SERVER_NAME, server_name);
-    let as_token = reader.required(&AS_TOKEN, secret);
-    let hs_token = reader.optional(&HS_TOKEN, secret);
-    let appservice_id = reader.required(&APPSERVICE_ID, text);
-    let sender = reader.required(&SENDER_LOCALPART, localpart);
-    let prefix = reader.required(&USER_PREFIX, localpart);
-    let room_version = reader.optional(&ROOM_VERSION, room_version);
-    let space_name = reader.required(&SPACE_NAME, text);
-    let space_topic = reader.required(&SPACE_TOPIC, text);
-    let space_alias = reader.required(&SPACE_ALIAS, alias_localpart);
+    let mode = mode::mode(&mut reader, server_name.as_ref());
+    let listen = reader.required(&LISTEN, listen);
+    let interval = reader.required(&SYNC_INTERVAL, interval);
+    let webhook_secret = reader.optional(&WEBHOOK_SECRET, webhook_secret);
     let permissions = reader.optional(&PERMISSIONS, permissions);
     let invite = reader.optional(&INVITE, user_ids);
-    let concurrency = reader.required(&CONCURRENCY, concurrency);
+    let sync = sync::sync(&mut reader, server_name.as_ref());
+    let talk = super::talk::talk(&mut reader);
     let database = database(values)
         .map_err(|problem| reader.problems.push(problem))
         .ok();
 
     let problems = reader.problems;
     let config = || {
-        let server_name = server_name?;
-        let as_token = as_token?;
-        let sender = UserId::parse(format!("@{}:{}", sender?.value, server_name.value)).ok()?;
-        let appservice = Appservice::new(appservice_id?.value, as_token.value.clone(), sender);
         let permissions = permissions
             .map(|permissions| permissions.value)
             .unwrap_or_default();
-        let mut sync = SyncConfig::new(server_name.value.clone(), appservice);
-        sync.prefix = prefix?.value;
-        sync.space = SpaceConfig {
-            name: space_name?.value,
-            topic: space_topic?.value,
-            alias_localpart: space_alias?.value,
-        };
+        let mut sync = sync?;
         sync.invite = match invite {
             Some(invite) => invite.value,
             None => permissions.admins().cloned().collect(),
         };
-        sync.room_version = room_version.map(|version| version.value);
-        sync.concurrency = concurrency?.value;
         Some(Config {
             letta_url: letta_url?,
             letta_token,
             homeserver_url: homeserver_url?,
-            server_name,
-            as_token,
-            hs_token,
+            server_name: server_name?,
+            mode: mode?,
+            listen: listen?,
+            interval: interval?.value,
+            webhook_secret,
             database: database?,
             sync,
             permissions,
+            talk: talk?,
         })
     };
     match config() {
         Some(config) if problems.is_empty() => Ok(config),
-        Some(_) => Err(ConfigError { problems }),
-        // Only names that are each right and too long together come here without a problem of their own.
-        None if problems.is_empty() => Err(ConfigError::one(format!(
-            "{} and {} are too long together for a user's id",
-            SENDER_LOCALPART.key, SERVER_NAME.key
-        ))),
-        None => Err(ConfigError { problems }),
+        _ => Err(ConfigError { problems }),
     }
 }
 
-struct Reader<'a> {
+/// What is wrong with a value, for those settings that are asked for one by one.
+pub(super) fn check(setting: &'static Setting, text: &str) -> Result<(), String> {
+    match setting.key {
+        key if key == LETTA_URL.key || key == HOMESERVER_URL.key => url(text).map(drop),
+        key if [&LETTA_TOKEN, &AS_TOKEN, &HS_TOKEN, &REGISTRATION_TOKEN]
+            .map(|token| token.key)
+            .contains(&key) =>
+        {
+            secret(text).map(drop)
+        }
+        key if key == SERVER_NAME.key => server_name(text).map(drop),
+        key if key == LISTEN.key => listen(text).map(drop),
+        key if key == INVITE.key => user_ids(text).map(drop),
+        _ => self::text(text).map(drop),
+    }
+}
+
+pub(super) struct Reader<'a> {
     values: &'a Values,
     problems: Vec<String>,
 }
 
 impl Reader<'_> {
-    fn optional<T>(
+    pub(super) fn optional<T>(
         &mut self,
         setting: &'static Setting,
         parse: fn(&str) -> Result<T, String>,
@@ -110,7 +107,16 @@ impl Reader<'_> {
         }
     }
 
-    fn required<T>(
+    /// Whether somebody gave the setting a value.
+    pub(super) fn is_set(&self, setting: &'static Setting) -> bool {
+        self.values.get(setting).is_some()
+    }
+
+    pub(super) fn problem(&mut self, problem: String) {
+        self.problems.push(problem);
+    }
+
+    pub(super) fn required<T>(
         &mut self,
         setting: &'static Setting,
         parse: fn(&str) -> Result<T, String>,
@@ -122,34 +128,11 @@ impl Reader<'_> {
     }
 }
 
-/// The SQLite file, or the sentence that says why there is none.
-pub(super) fn database(values: &Values) -> Result<Sourced<PathBuf>, String> {
+/// Where the state is kept, or the sentence that says why that is not known.
+pub(super) fn database(values: &Values) -> Result<Sourced<Database>, String> {
     let value = values.get(&DATABASE).ok_or_else(|| values.missing(&DATABASE))?;
-    let name = value.name();
-    // What is no path may hold a password: it is not shown.
-    let path = match value.value.split_once(':') {
-        Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
-        Some(("postgres" | "postgresql", _)) => {
-            return Err(format!(
-                "{name} names a PostgreSQL database, which this version cannot use yet: give it the path of a SQLite file"
-            ));
-        }
-        Some((scheme, rest)) if rest.starts_with("//") => {
-            let scheme: String = scheme.chars().take(20).collect();
-            return Err(format!(
-                "{name} names a database of the kind {scheme:?}: give it the path of a SQLite file"
-            ));
-        }
-        _ => &value.value,
-    };
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
-    if path.is_empty() || path == ":memory:" {
-        return Err(format!(
-            "{name} names no file: the state must outlive the program"
-        ));
-    }
-    let path = PathBuf::from(path);
-    Ok(value.map(|_| path))
+    let database = Database::parse(&value.value).map_err(|problem| format!("{} {problem}", value.name()))?;
+    Ok(value.map(|_| database))
 }
 
 fn url(text: &str) -> Result<Url, String> {
@@ -180,7 +163,7 @@ fn url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-fn secret(text: &str) -> Result<SecretString, String> {
+pub(super) fn secret(text: &str) -> Result<SecretString, String> {
     if text
         .chars()
         .any(|c| c.is_whitespace() || c.is_control() || !c.is_ascii())
@@ -193,7 +176,47 @@ fn secret(text: &str) -> Result<SecretString, String> {
     Ok(text.into())
 }
 
-fn text(text: &str) -> Result<String, String> {
+/// A time, or a number of seconds as in the settings of earlier bridges.
+fn interval(text: &str) -> Result<Duration, String> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let interval = match text.parse() {
+        Ok(seconds) if is_number => Duration::from_secs(seconds),
+        _ => sync::time(text)?,
+    };
+    if !INTERVALS.contains(&interval) {
+        return Err(format!(
+            "is {}: it must be from one second to one day",
+            shown(text)
+        ));
+    }
+    Ok(interval)
+}
+
+/// Whoever guesses it can have us sync as often as he likes.
+fn webhook_secret(text: &str) -> Result<SecretString, String> {
+    if text.chars().count() < 16 {
+        return Err(
+            "is shorter than 16 characters, so that it could be guessed: `openssl rand -hex 32` makes one"
+                .to_owned(),
+        );
+    }
+    secret(text)
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    self::text(text).map(PathBuf::from)
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "is {}, which is not an address and a port such as 127.0.0.1:8470",
+            shown(text)
+        )
+    })
+}
+
+pub(super) fn text(text: &str) -> Result<String, String> {
     if text.chars().any(char::is_control) {
         return Err("holds a control character".to_owned());
     }
@@ -213,7 +236,7 @@ fn server_name(text: &str) -> Result<OwnedServerName, String> {
     })
 }
 
-fn localpart(text: &str) -> Result<String, String> {
+pub(super) fn localpart(text: &str) -> Result<String, String> {
     let allowed = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '.' | '_' | '=' | '-' | '/' | '+');
     if text.len() > 100 || !text.chars().all(allowed) {
         let hint = "up to 100 characters of a-z 0-9 . _ = - / +, without @ and server name";
@@ -225,7 +248,7 @@ fn localpart(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn alias_localpart(text: &str) -> Result<String, String> {
+pub(super) fn alias_localpart(text: &str) -> Result<String, String> {
     let valid = !text.contains([':', '#'])
         && !text.contains(char::is_whitespace)
         && RoomAliasId::parse(format!("#{text}:example.org")).is_ok();
@@ -236,18 +259,6 @@ fn alias_localpart(text: &str) -> Result<String, String> {
         ));
     }
     Ok(text.to_owned())
-}
-
-fn room_version(text: &str) -> Result<RoomVersionId, String> {
-    RoomVersionId::try_from(text)
-        .map_err(|error| format!("is {}, which is not a room version: {error}", shown(text)))
-}
-
-fn concurrency(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number @ 1..=64) => Ok(number),
-        _ => Err(format!("is {}: it must be a number from 1 to 64", shown(text))),
-    }
 }
 
 fn user_ids(text: &str) -> Result<Vec<OwnedUserId>, String> {
@@ -263,28 +274,40 @@ fn user_id(text: &str) -> Result<OwnedUserId, String> {
     })
 }
 
-fn permissions(text: &str) -> Result<Permissions, String> {
-    let mut permissions = Permissions::default();
+fn permissions(text: &str) -> Result<Rights, String> {
+    let mut rights = Rights::default();
     for entry in list(text) {
-        let (who, role) = entry.rsplit_once('=').ok_or_else(|| {
+        let (who, right) = entry.rsplit_once('=').ok_or_else(|| {
             format!(
                 "holds {}: write @ann:example.org=admin or example.org=talk",
                 shown(entry)
             )
         })?;
-        let role = match role.trim() {
-            "admin" => Role::Admin,
-            "talk" => Role::Talk,
+        let right = match right.trim() {
+            "none" => None,
+            "talk" => Some(Right::Talk),
+            "approve" => Some(Right::Approve),
+            "command" => Some(Right::Command),
+            "admin" => Some(Right::Admin),
             other => {
                 return Err(format!(
-                    "holds the role {}: there are admin and talk",
+                    "holds the right {}: there are none, talk, approve, command and admin",
                     shown(other)
                 ));
             }
         };
         let who = who.trim();
-        if who.starts_with('@') {
-            permissions.allow_user(user_id(who)?, role);
+        if who == "*" {
+            match right {
+                Some(right) => rights.allow_everyone(right),
+                None => return Err("holds *=none, which holds anyway".to_owned()),
+            }
+        } else if who.starts_with('@') {
+            let user = user_id(who)?;
+            match right {
+                Some(right) => rights.allow_user(user, right),
+                None => rights.deny_user(user),
+            }
         } else {
             let server = ServerName::parse(who).map_err(|_| {
                 format!(
@@ -292,19 +315,22 @@ fn permissions(text: &str) -> Result<Permissions, String> {
                     shown(who)
                 )
             })?;
-            permissions.allow_server(server, role);
+            match right {
+                Some(right) => rights.allow_server(server, right),
+                None => rights.deny_server(server),
+            }
         }
     }
-    Ok(permissions)
+    Ok(rights)
 }
 
-fn list(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
 /// A value as a message shows it: short, quoted, without anything that moves a cursor. What looks as if it held a
 /// password is not shown.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     if text.contains("://") && text.contains('@') {
         return "a value that may hold a password".to_owned();
     }

@@ -1,157 +1,165 @@
 //! The bridge of the demo: the same composition as in front of real servers, with the homeserver's events pushed to it.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{sync::Arc, time::Duration};
 
-use agent_sync::{Reconciler, SyncError, SyncReport};
+use accounts::AppserviceAccounts;
+use agent_sync::{Reconciler, RunOptions, SyncError, SyncReport};
 use async_trait::async_trait;
-use conversation::{BoundRoom, Directory, Outcome, Permissions, Relay, RelayError, Role};
-use matrix_client::{
-    Event,
-    fake::{AppserviceEndpoint, EndpointAnswer, FakeMatrix, PushedTransaction},
-    ruma::{OwnedEventId, OwnedRoomId},
+use conversation::{
+    Fate,
+    rights::{Right, Rights},
+    settings::Defaults,
+    ways_in::Inbox,
 };
-use store::{BindingStore, SystemClock};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use letta_client::AgentId;
+use matrix_client::{
+    fake::{AppserviceEndpoint, EndpointAnswer, FakeMatrix, PushedTransaction},
+    ruma::{EventId, OwnedRoomId, OwnedUserId},
+};
+use serde_json::value::to_raw_value;
+use store::{Store, StoreError, SystemClock};
+use tokio::task::JoinHandle;
 
 use super::servers::{CallMeter, Servers};
-use crate::compose::{Bridge, Parts};
+use crate::{
+    compose::{Bridge, Parts},
+    config::Talk,
+    operator::Caretaker,
+};
 
-/// What became of a message.
-pub(super) type Done = (OwnedEventId, Result<Outcome, RelayError>);
+/// How often it is looked whether a message is dealt with.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// An agent's room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AgentRoom {
+    pub(super) room_id: OwnedRoomId,
+    pub(super) agent_id: AgentId,
+    pub(super) agent_name: String,
+    pub(super) agent_user: OwnedUserId,
+}
 
 pub(super) struct DemoBridge {
     bridge: Bridge,
     reconciler: Reconciler,
-    inbox: Arc<Inbox>,
     matrix: FakeMatrix,
     appservice_id: String,
-    done: UnboundedReceiver<Done>,
-    rooms: Vec<BoundRoom>,
+    talk: Option<JoinHandle<()>>,
+    rooms: Vec<AgentRoom>,
+}
+
+impl Drop for DemoBridge {
+    fn drop(&mut self) {
+        if let Some(talk) = &self.talk {
+            talk.abort();
+        }
+    }
 }
 
 impl DemoBridge {
-    pub(super) fn new(servers: &Servers, store: Arc<dyn BindingStore>) -> Self {
-        let mut permissions = Permissions::default();
-        permissions.allow_user(servers.person.user_id.clone(), Role::Admin);
-        let config = servers.sync_config();
-        let appservice_id = config.appservice.id.clone();
+    pub(super) fn new(servers: &Servers, store: Arc<dyn Store>) -> Self {
+        let mut rights = Rights::default();
+        rights.allow_user(servers.person.user_id.clone(), Right::Admin);
+        let appservice = servers.appservice();
+        let appservice_id = appservice.id.clone();
+        let matrix = Arc::new(servers.matrix.clone());
         let parts = Parts {
             letta: Arc::new(servers.letta.clone()),
-            matrix: Arc::new(servers.matrix.clone()),
+            accounts: Arc::new(AppserviceAccounts::new(matrix.clone(), appservice)),
+            matrix,
             store,
             clock: Arc::new(SystemClock),
             meter: Arc::new(CallMeter::new(servers)),
         };
-        let bridge = Bridge::new(parts, config, permissions);
-        let (done_sender, done) = unbounded_channel();
-        let inbox = Arc::new(Inbox {
-            relay: Arc::new(bridge.relay()),
-            state: Mutex::default(),
-            done: done_sender,
-        });
-        let reconciler = bridge.reconciler();
+        let talk = Talk {
+            // A terminal shows whole messages.
+            defaults: Defaults {
+                streaming: false,
+                ..Defaults::default()
+            },
+            admin_room: None,
+            keep: Duration::from_hours(24),
+        };
+        let bridge = Bridge::new(parts, servers.sync_config(), rights, talk);
         Self {
+            reconciler: bridge.reconciler(),
             bridge,
-            reconciler,
-            inbox,
             matrix: servers.matrix.clone(),
             appservice_id,
-            done,
+            talk: None,
             rooms: Vec::new(),
         }
     }
 
-    /// Brings the agents home, and listens to their rooms from then on.
+    /// Brings the agents home, and carries messages from then on.
     pub(super) async fn sync(&mut self) -> Result<SyncReport, SyncError> {
-        let report = self.reconciler.run().await?;
-        let directory = self.bridge.directory().await.map_err(SyncError::Store)?;
-        self.rooms = directory.rooms().cloned().collect();
+        let report = self.reconciler.run(RunOptions::default()).await?;
+        let bindings = self.bridge.parts().store.list_bindings().await;
+        let rooms = bindings
+            .map_err(SyncError::Store)?
+            .into_iter()
+            .filter_map(|binding| {
+                Some(AgentRoom {
+                    room_id: binding.room_id?,
+                    agent_id: binding.agent_id,
+                    agent_name: binding.display_name.unwrap_or(binding.agent_name),
+                    agent_user: binding.user_id,
+                })
+            });
+        self.rooms = rooms.collect();
         self.rooms.sort_by(|a, b| a.agent_name.cmp(&b.agent_name));
-        let first = self
-            .inbox
-            .state()
-            .directory
-            .replace(Arc::new(directory))
-            .is_none();
-        if first {
-            self.matrix
-                .attach_appservice(&self.appservice_id, self.inbox.clone());
+        if self.talk.is_none() {
+            self.talk = Some(self.carry());
         }
         Ok(report)
     }
 
+    fn carry(&self) -> JoinHandle<()> {
+        let inbox = self.bridge.inbox();
+        let operator = Caretaker::new(self.bridge.parts().store.clone(), None);
+        let conversations = self.bridge.conversations(inbox.clone(), Arc::new(operator));
+        self.matrix
+            .attach_appservice(&self.appservice_id, Arc::new(Pushed(inbox)));
+        tokio::spawn(async move {
+            if let Err(error) = Box::pin(conversations.run(std::future::pending())).await {
+                tracing::error!(%error, "the demo's bridge ended");
+            }
+        })
+    }
+
     /// The agents' rooms, by name.
-    pub(super) fn rooms(&self) -> &[BoundRoom] {
+    pub(super) fn rooms(&self) -> &[AgentRoom] {
         &self.rooms
     }
 
-    /// Waits until the bridge is done with a message.
-    pub(super) async fn done_with(&mut self, event_id: &OwnedEventId) -> Option<Result<Outcome, RelayError>> {
-        while let Some((done, outcome)) = self.done.recv().await {
-            if done == *event_id {
-                return Some(outcome);
+    /// Waits until the bridge is done with a message; `None` when it ended by itself.
+    pub(super) async fn done_with(&self, event: &EventId) -> Result<Option<Fate>, StoreError> {
+        let store = self.bridge.parts().store.clone();
+        loop {
+            match Fate::of(&*store, event).await? {
+                Some(fate) if fate.is_settled() => return Ok(Some(fate)),
+                _ if self.talk.as_ref().is_none_or(JoinHandle::is_finished) => return Ok(None),
+                _ => tokio::time::sleep(LOOK_EVERY).await,
             }
         }
-        None
     }
 }
 
-/// Takes the homeserver's transactions, and works on them afterwards: the homeserver never waits for an agent. Rooms do
-/// not wait for each other.
-struct Inbox {
-    relay: Arc<Relay>,
-    state: Mutex<InboxState>,
-    done: UnboundedSender<Done>,
-}
-
-#[derive(Default)]
-struct InboxState {
-    directory: Option<Arc<Directory>>,
-    lanes: HashMap<OwnedRoomId, UnboundedSender<(Event, Arc<Directory>)>>,
-}
-
-impl Inbox {
-    fn state(&self) -> std::sync::MutexGuard<'_, InboxState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn accept(&self, event: Event) {
-        let Some(room_id) = event.room_id.clone() else {
-            return;
-        };
-        let mut state = self.state();
-        let Some(directory) = state.directory.clone() else {
-            return;
-        };
-        let lane = state.lanes.entry(room_id).or_insert_with(|| {
-            let (sender, mut events) = unbounded_channel::<(Event, Arc<Directory>)>();
-            let (relay, done) = (self.relay.clone(), self.done.clone());
-            tokio::spawn(async move {
-                while let Some((event, directory)) = events.recv().await {
-                    let outcome = relay.handle(&event, &directory).await;
-                    if done.send((event.event_id, outcome)).is_err() {
-                        return;
-                    }
-                }
-            });
-            sender
-        });
-        // A lane ends only when nobody waits for its results any more.
-        let _ = lane.send((event, directory));
-    }
-}
+/// Takes the homeserver's transactions.
+struct Pushed(Arc<Inbox>);
 
 #[async_trait]
-impl AppserviceEndpoint for Inbox {
+impl AppserviceEndpoint for Pushed {
     async fn transaction(&self, transaction: &PushedTransaction) -> EndpointAnswer {
-        transaction
-            .events()
-            .into_iter()
-            .for_each(|event| self.accept(event));
-        EndpointAnswer::ok()
+        let events = transaction.body["events"].as_array().into_iter().flatten();
+        let events: Vec<_> = events.filter_map(|event| to_raw_value(event).ok()).collect();
+        match self.0.accept_raw(&events).await {
+            Ok(_) => EndpointAnswer::ok(),
+            Err(error) => {
+                tracing::warn!(%error, "the homeserver's events cannot be kept now");
+                EndpointAnswer::status(503)
+            }
+        }
     }
 
     async fn ping(&self, _transaction_id: Option<&str>) -> EndpointAnswer {

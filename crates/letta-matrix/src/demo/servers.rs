@@ -94,8 +94,7 @@ impl Servers {
     /// How the agents are to appear.
     pub(super) fn sync_config(&self) -> SyncConfig {
         let server_name = self.person.user_id.server_name();
-        SyncConfig::new(ServerName::to_owned(server_name), self.appservice())
-            .invite([self.person.user_id.clone()])
+        SyncConfig::new(ServerName::to_owned(server_name)).invite([self.person.user_id.clone()])
     }
 
     /// Serves the homeserver at this address, and Letta at the next port.

@@ -2,7 +2,6 @@
 
 use std::{collections::HashSet, io::IsTerminal, time::Duration};
 
-use conversation::{BoundRoom, Outcome};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use letta_client::{AgentUpdate, LettaApi, fake::FakeLetta};
 use matrix_client::{
@@ -11,7 +10,7 @@ use matrix_client::{
 };
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 
-use super::{DemoBridge, Person, Servers, inside};
+use super::{DemoBridge, Person, Servers, bridge::AgentRoom, inside};
 use crate::{
     failure::Failure,
     output::{Out, one_line},
@@ -157,17 +156,22 @@ impl Talk {
             .await
             .map_err(|error| inside(&error))?;
         let thinking = self.thinking();
-        let outcome = self.bridge.done_with(&sent).await;
+        let fate = self.bridge.done_with(&sent).await;
         thinking.finish_and_clear();
-        match outcome {
-            Some(Ok(Outcome::Answered { answer, notice, .. })) => {
-                self.show_until(answer.into_iter().chain(notice).collect()).await
-            }
-            Some(Ok(Outcome::Declined(notice))) => self.show_until(HashSet::from([notice])).await,
-            Some(Ok(Outcome::Ignored(reason))) => self.out.line(&format!("Nobody answers: {reason}.")),
-            Some(Err(error)) => Err(inside(&error)),
-            None => Err(Failure::new("the demo's bridge ended by itself")),
+        let fate = fate
+            .map_err(|error| inside(&error))?
+            .ok_or_else(|| Failure::new("the demo's bridge ended by itself"))?;
+        let said: HashSet<_> = fate
+            .deliveries
+            .iter()
+            .flat_map(|delivery| &delivery.said)
+            .cloned()
+            .collect();
+        if fate.deliveries.is_empty() {
+            let verdict = fate.verdict.unwrap_or_default();
+            return self.out.line(&format!("Nobody answers ({verdict})."));
         }
+        self.show_until(said).await
     }
 
     /// Reads the person's news and shows them until all these events were among them.
@@ -198,6 +202,14 @@ impl Talk {
         };
         match &event.event_type {
             TimelineEventType::RoomMessage if !self.person.did(event) => {
+                // Tools are told about once they are done.
+                let content = event.content.get("m.new_content").unwrap_or(&event.content);
+                let text = |field: &str| {
+                    content
+                        .get(field)
+                        .and_then(serde_json::Value::as_str)
+                        .unwrap_or_default()
+                };
                 let name = self
                     .room_of(event)
                     .map_or_else(|| event.sender.to_string(), shown_name);
@@ -267,11 +279,11 @@ impl Talk {
         }
     }
 
-    fn current(&self) -> Option<&BoundRoom> {
+    fn current(&self) -> Option<&AgentRoom> {
         self.bridge.rooms().iter().find(|room| room.room_id == self.room)
     }
 
-    fn room_of(&self, event: &Event) -> Option<&BoundRoom> {
+    fn room_of(&self, event: &Event) -> Option<&AgentRoom> {
         self.bridge
             .rooms()
             .iter()
@@ -298,18 +310,18 @@ impl Talk {
     }
 }
 
-fn shown_name(room: &BoundRoom) -> String {
+fn shown_name(room: &AgentRoom) -> String {
     one_line(&room.agent_name, 40)
 }
 
 /// An agent by its number, its name, or how its name begins.
-fn find<'a>(rooms: &'a [BoundRoom], wanted: &str) -> Option<&'a BoundRoom> {
+fn find<'a>(rooms: &'a [AgentRoom], wanted: &str) -> Option<&'a AgentRoom> {
     let lower = wanted.to_lowercase();
     let by_number = wanted
         .parse::<usize>()
         .ok()
         .and_then(|number| rooms.get(number.checked_sub(1)?));
-    let name_of = |room: &BoundRoom| room.agent_name.to_lowercase();
+    let name_of = |room: &AgentRoom| room.agent_name.to_lowercase();
     by_number
         .or_else(|| rooms.iter().find(|room| name_of(room) == lower))
         .or_else(|| rooms.iter().find(|room| name_of(room).starts_with(&lower)))
@@ -340,7 +352,7 @@ mod tests {
 
     #[test]
     fn an_agent_is_found_by_number_name_and_beginning() {
-        let room = |name: &str| BoundRoom {
+        let room = |name: &str| AgentRoom {
             room_id: owned_room_id!("!room"),
             agent_id: name.into(),
             agent_name: name.to_owned(),

@@ -1,9 +1,6 @@
 //! `letta-matrix fake matrix`
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashSet, path::PathBuf};
 
 use clap::Args;
 use matrix_client::{
@@ -12,11 +9,10 @@ use matrix_client::{
     },
     ruma::{OwnedServerName, api::appservice::Registration},
 };
-use regex_lite::Regex;
 use store::{Clock, SystemClock};
 
 use super::{Common, serve};
-use crate::failure::{Failure, plain};
+use crate::{failure::Failure, registration};
 
 /// A homeserver: accounts, rooms, events, sync, media and application services, as Synapse has them
 #[derive(Debug, Args)]
@@ -48,7 +44,7 @@ pub(super) async fn run(args: &MatrixArgs) -> Result<(), Failure> {
     let registrations = args
         .as_registration
         .iter()
-        .map(|path| registration(path))
+        .map(|path| registration::read(path))
         .collect::<Result<Vec<_>, _>>()?;
     let mut seen: HashSet<&str> = HashSet::new();
     if args.test_data {
@@ -99,32 +95,4 @@ fn homeserver(args: &MatrixArgs, registrations: Vec<Registration>, url: String) 
         matrix.add_room("!testroom:matrix.test", "@admin:matrix.test", &[agent.as_str()]);
     }
     matrix
-}
-
-/// Reads a registration. What it holds is secret: messages show nothing of it.
-fn registration(path: &Path) -> Result<Registration, Failure> {
-    let cannot = |why: &str| Failure::new(format!("cannot use the registration {}: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| cannot(&plain(&error)))?;
-    let registration: Registration = serde_saphyr::from_str(&text).map_err(|error| {
-        let line = error.location().map_or_else(String::new, |location| format!(" (line {})", location.line()));
-        cannot(&format!(
-            "it is not the registration of an application service{line}, which has id, url, as_token, hs_token, \
-             sender_localpart and namespaces"
-        ))
-    })?;
-    let namespaces = &registration.namespaces;
-    for namespace in namespaces
-        .users
-        .iter()
-        .chain(&namespaces.aliases)
-        .chain(&namespaces.rooms)
-    {
-        if Regex::new(&namespace.regex).is_err() {
-            return Err(cannot(&format!(
-                "{:?} is not a regular expression",
-                namespace.regex
-            )));
-        }
-    }
-    Ok(registration)
 }

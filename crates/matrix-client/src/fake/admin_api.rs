@@ -168,6 +168,8 @@ fn shared_secret_body(secret: &SecretString, registration: &SharedSecretRegistra
         "admin": registration.admin,
         "mac": mac,
         "displayname": registration.display_name,
+        "device_id": registration.device_id,
+        "initial_device_display_name": registration.initial_device_display_name,
         "inhibit_login": registration.inhibit_login,
     });
     body.as_object().cloned().unwrap_or_default()

@@ -29,6 +29,7 @@ const JOINS_PER_ROOM: Rate = rate(1.0, 10.0);
 const INVITES_PER_ROOM: Rate = rate(0.3, 10.0);
 const INVITES_PER_USER: Rate = rate(0.003, 5.0);
 const INVITES_PER_ISSUER: Rate = rate(0.3, 10.0);
+const HIERARCHIES: Rate = rate(5.0, 10.0);
 
 /// What was done how often since when.
 #[derive(Debug, Default)]
@@ -161,6 +162,14 @@ impl Homeserver {
         let _ = self.limit_messages(who, true);
     }
 
+    /// Before anything else is looked at, be it whether the room exists.
+    pub(super) fn limit_hierarchy(&mut self, who: &Requester) -> Answer<()> {
+        if !self.is_limited(who) {
+            return Ok(());
+        }
+        self.limit("hierarchies", &who.user_id, HIERARCHIES, true)
+    }
+
     pub(super) fn limit_room_creation(&mut self, who: &Requester) -> Answer<()> {
         if !self.is_limited(who) {
             return Ok(());
@@ -219,6 +228,7 @@ mod tests {
             (LOGINS, 5, 333_333..333_334),
             (ROOM_CREATIONS, 10, 62_500..62_501),
             (MESSAGES, 10, 5_000..5_001),
+            (HIERARCHIES, 10, 200..201),
         ] {
             let (done, refusal) = spent(&mut Limits::default(), rate, Duration::from_secs(7));
             assert_eq!(done, allowed);

@@ -30,7 +30,8 @@ pub struct HierarchyQuery {
 
 impl Homeserver {
     /// `GET /rooms/{roomId}/hierarchy`
-    pub fn hierarchy(&self, who: &Requester, room_id: &str, query: &HierarchyQuery) -> Answer<Value> {
+    pub fn hierarchy(&mut self, who: &Requester, room_id: &str, query: &HierarchyQuery) -> Answer<Value> {
+        self.limit_hierarchy(who)?;
         let root = self.room(room_id).filter(|room| self.may_see_summary(who, room));
         if root.is_none() {
             let words = format!(

@@ -16,7 +16,7 @@ use sha1::Sha1;
 use super::{
     HttpMatrix,
     reply::Reply,
-    transport::{Call, call, endpoint},
+    transport::{Call, Right, call, endpoint},
 };
 use crate::{
     MatrixError, MatrixErrorKind, Registered, Result, Session, SynapseAdminApi,
@@ -51,6 +51,8 @@ impl SynapseAdminApi for HttpMatrix {
             "password": registration.password.expose_secret(),
             "displayname": registration.display_name,
             "admin": registration.admin,
+            "device_id": registration.device_id,
+            "initial_device_display_name": registration.initial_device_display_name,
             "inhibit_login": registration.inhibit_login,
             "mac": proof(secret, &nonce, registration),
         });
@@ -205,7 +207,8 @@ impl HttpMatrix {
         let request = self
             .admin_request(method, path, query, session, body)
             .map_err(|error| call.error(error))?;
-        let reply = self.exchange(call, request).await?;
+        let right = session.map_or(Right::None, Right::Session);
+        let reply = self.exchange(call, right, request).await?;
         decode(&reply).map_err(|error| call.error(error))
     }
 

@@ -93,7 +93,9 @@ impl MatrixApi for HttpMatrix {
         wire.device_id.clone_from(&request.device_id);
         wire.initial_device_display_name
             .clone_from(&request.initial_device_display_name);
-        let response = self.send(call!("login", Once), right, wire).await?;
+        let response = self
+            .send(call!("login", Once).subject(request.user.as_str()), right, wire)
+            .await?;
         let session = Session::with_access_token(response.user_id, response.access_token.into());
         Ok(session.with_device(response.device_id))
     }
@@ -219,8 +221,8 @@ impl MatrixApi for HttpMatrix {
         let mut invitee = InviteUserId::new(user_id.to_owned());
         invitee.reason = reason.map(ToOwned::to_owned);
         let request = Request::new(escaped(room_id)?, InvitationRecipient::UserId(invitee));
-        self.send(call!("invite_user", Idempotent), Right::Session(session), request)
-            .await?;
+        let call = call!("invite_user", Idempotent).subject(user_id.as_str());
+        self.send(call, Right::Session(session), request).await?;
         Ok(())
     }
 
@@ -563,7 +565,9 @@ impl MatrixApi for HttpMatrix {
         })?;
         request.media_id = escape(&request.media_id);
         let http_request = self.build(&call, Right::Session(session), request)?;
-        let reply = self.exchange(&call, http_request).await?;
+        let reply = self
+            .exchange(&call, Right::Session(session), http_request)
+            .await?;
         let body = reply.body.clone();
         // The file itself is not copied into ruma's answer: only the headers are read there.
         let response: get_content::v1::Response = parse(&call, reply.without_body())?;

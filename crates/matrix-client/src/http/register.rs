@@ -26,7 +26,7 @@ impl HttpMatrix {
         call.accepts_401 = true;
         for _ in 0..=MAX_STAGES {
             let http_request = self.build(&call, Right::None, request.clone())?;
-            let reply = self.exchange(&call, http_request).await?;
+            let reply = self.exchange(&call, Right::None, http_request).await?;
             if reply.status != 401 {
                 return Ok(registered(parse(&call, reply)?));
             }

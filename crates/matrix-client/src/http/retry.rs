@@ -4,6 +4,7 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::time::Instant;
 
 use crate::{MatrixError, MatrixErrorKind};
 
@@ -16,6 +17,17 @@ use crate::{MatrixError, MatrixErrorKind};
 /// Reasons to send again: no connection, a cut connection, 429, 502, 503 and 504. The pauses grow, with some
 /// randomness; what the server asks for (`Retry-After`, `retry_after_ms`, the longer of the two) is waited at least. When
 /// that does not fit into [`max_total`](Self::max_total) the call fails at once instead of waiting in vain.
+///
+/// # When the server limits the rate
+/// What one request is told holds for its like: after a 429 that names a pause, no request for the same call by the same
+/// user is sent until it is over, through this client or a clone. Then they go one by one, each when the one before it
+/// is answered (or after two seconds), in the order in which they were made, until nobody waits any more. So a burst
+/// meets one refusal for each time that the server opens, not one for each request. `login` and `invite_user` are held
+/// back only for the same account and the same invited user, because servers limit those apart.
+///
+/// Waiting so costs no try, but counts for `max_total`: what could not be sent in time fails as
+/// [`LimitExceeded`](MatrixErrorKind::LimitExceeded) without a status, at once where that is known. A policy of
+/// [one try](Self::none) neither waits nor fails so.
 #[derive(Clone, Debug)]
 pub struct RetryPolicy {
     max_tries: usize,
@@ -37,7 +49,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Every call is sent once.
+    /// Every call is sent once, and at once.
     pub fn none() -> Self {
         Self {
             max_tries: 1,
@@ -71,6 +83,13 @@ impl RetryPolicy {
     pub fn max_total(mut self, total: Duration) -> Self {
         self.max_total = total;
         self
+    }
+
+    /// Until when a try may begin that was held back; `None` if no call waits for anything.
+    pub(super) fn deadline(&self, started: Instant) -> Option<Instant> {
+        // What overflows is as good as never.
+        const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+        (self.max_tries > 1).then(|| started + self.max_total.min(NEVER))
     }
 
     /// The pauses between the tries of one call.

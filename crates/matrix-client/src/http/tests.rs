@@ -19,6 +19,7 @@ use crate::{
     Session, SyncRequest,
 };
 
+mod limits;
 mod scripted;
 
 use scripted::{Answer, Server, answer, json_answer};
@@ -201,56 +202,6 @@ async fn making_a_room_is_not_sent_again_when_it_may_have_worked() {
         assert!(error.may_have_applied() && error.is_retryable(), "{error:?}");
         assert_eq!(server.lines().len(), 1);
     }
-}
-
-#[tokio::test]
-async fn making_a_room_is_sent_again_when_the_server_refused_for_its_limit() {
-    let limited = json!({ "errcode": "M_LIMIT_EXCEEDED", "error": "Too Many Requests", "retry_after_ms": 1 });
-    let server = Server::start(vec![
-        json_answer(429, &limited),
-        json_answer(200, &json!({ "room_id": "!a" })),
-    ])
-    .await;
-    let room = server
-        .client()
-        .create_room(&session(), &NewRoom::room())
-        .await
-        .expect("a room");
-    assert_eq!(room, room_id!("!a"));
-    assert_eq!(server.lines().len(), 2);
-}
-
-#[tokio::test]
-async fn the_longer_wish_of_header_and_body_counts_and_too_long_a_wait_fails_at_once() {
-    let limited = r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too Many Requests","retry_after_ms":4253}"#;
-    for (header, expected) in [
-        ("retry-after: 500\r\n", 500_000),
-        ("retry-after: 3\r\n", 4253),
-        ("", 4253),
-    ] {
-        let server = Server::start(vec![answer(429, header, limited)]).await;
-        let retry = RetryPolicy::default().max_total(Duration::from_secs(1));
-        let client = server.builder().retry(retry).build().expect("a client");
-        let error = client.whoami(&session()).await.expect_err("an error");
-        assert_eq!(error.retry_after(), Some(Duration::from_millis(expected)));
-        assert!(error.is_retryable() && !error.may_have_applied());
-        assert_eq!(server.lines().len(), 1);
-    }
-}
-
-#[tokio::test]
-async fn a_proxys_page_about_its_rate_limit_is_a_rate_limit() {
-    let server = Server::start(vec![answer(
-        429,
-        "retry-after: 120\r\ncontent-type: text/html\r\n",
-        "<h1>slow",
-    )])
-    .await;
-    let error = server.client().whoami(&session()).await.expect_err("an error");
-    let retry_after = Some(Duration::from_secs(120));
-    assert_kind(&error, |kind| {
-        *kind == MatrixErrorKind::LimitExceeded { retry_after }
-    });
 }
 
 #[tokio::test]
@@ -590,4 +541,24 @@ async fn a_call_is_a_span_with_its_outcome_and_without_tokens_or_bodies() {
     for secret in ["token-for-tests", "new-token", "password-for-tests"] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
+}
+
+#[tokio::test]
+async fn the_servers_time_comes_with_every_answer_an_error_too() {
+    let date = "content-type: application/json\r\ndate: Sat, 21 Nov 2026 01:23:40 GMT\r\n";
+    let server = Server::start(vec![answer(
+        401,
+        date,
+        r#"{"errcode":"M_UNKNOWN_TOKEN","error":"no"}"#,
+    )])
+    .await;
+    let client = server.client();
+    let told: jiff::Timestamp = "2026-11-21T01:23:40Z".parse().expect("a time");
+    assert_eq!(client.server_time(), None);
+    assert_eq!(client.clock_skew(told), None);
+    client.whoami(&session()).await.expect_err("a refusal");
+    let late = jiff::SignedDuration::from_secs(3600);
+    let skew = client.clone().clock_skew(told + late).expect("a skew");
+    // The clock goes on after the answer, here for a moment.
+    assert!(skew >= -late && skew < jiff::SignedDuration::ZERO, "{skew:?}");
 }

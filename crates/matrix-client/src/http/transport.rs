@@ -4,6 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::LazyLock, sync::atomic::Orde
 
 use bytes::Bytes;
 use http::header;
+use ruma::UserId;
 use ruma::api::{
     AppserviceUserIdentity, IncomingResponse, OutgoingRequest, OutgoingRequestExt, SupportedVersions,
     auth_scheme::{AuthScheme, SendAccessToken},
@@ -16,8 +17,9 @@ use url::Url;
 
 use super::{
     HttpMatrix,
+    gate::{Gates, Key, TooLate, Turn, in_turn},
     reply::{Reply, authority, from_reqwest, outcome_unknown, redirected},
-    retry::{Effect, may_send_again},
+    retry::{Effect, RetryPolicy, may_send_again},
 };
 use crate::{Authority, MatrixError, MatrixErrorKind, Result, Session};
 
@@ -30,6 +32,8 @@ pub(super) struct Call {
     pub(super) max_body: Option<u64>,
     /// A 401 is an answer that the caller reads (a step of user-interactive authentication).
     pub(super) accepts_401: bool,
+    /// What is acted on, where servers limit how often that is done to the same one, whoever does it.
+    pub(super) subject: Option<String>,
     pub(super) span: Span,
 }
 
@@ -42,6 +46,7 @@ macro_rules! call {
             timeout: None,
             max_body: None,
             accepts_401: false,
+            subject: None,
             span: tracing::debug_span!(
                 concat!("matrix.", $name),
                 status = tracing::field::Empty,
@@ -61,6 +66,11 @@ impl Call {
 
     pub(super) fn max_body(mut self, bytes: u64) -> Self {
         self.max_body = Some(bytes);
+        self
+    }
+
+    pub(super) fn subject(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(subject.into());
         self
     }
 
@@ -88,6 +98,13 @@ impl<'a> Right<'a> {
             Self::None => SendAccessToken::None,
             Self::Session(session) => SendAccessToken::Always(session.token().expose_secret()),
             Self::Appservice(token) => SendAccessToken::Appservice(token.expose_secret()),
+        }
+    }
+
+    fn user(self) -> Option<&'a UserId> {
+        match self {
+            Self::Session(session) => Some(&session.user_id),
+            Self::None | Self::Appservice(_) => None,
         }
     }
 
@@ -137,7 +154,7 @@ impl HttpMatrix {
         R::PathBuilder: StablePath,
     {
         let request = self.build(&call, right, request)?;
-        let reply = self.exchange(&call, request).await?;
+        let reply = self.exchange(&call, right, request).await?;
         parse(&call, reply)
     }
 
@@ -163,23 +180,16 @@ impl HttpMatrix {
     }
 
     /// Sends a request, again where that is harmless and helps, until there is an answer that is no error.
-    pub(super) async fn exchange(&self, call: &Call, request: http::Request<Bytes>) -> Result<Reply> {
-        self.exchange_inner(call, request)
-            .instrument(call.span.clone())
-            .await
-    }
-
-    async fn exchange_inner(&self, call: &Call, request: http::Request<Bytes>) -> Result<Reply> {
+    pub(super) async fn exchange(
+        &self,
+        call: &Call,
+        right: Right<'_>,
+        request: http::Request<Bytes>,
+    ) -> Result<Reply> {
         let request = reqwest_request(request).map_err(|error| call.error(error))?;
-        let started = Instant::now();
-        let mut pauses = self.0.retry.pauses();
-        let mut tries = 0_u32;
-        loop {
-            tries += 1;
-            let outcome = self
-                .attempt(call, &request)
-                .await
-                .map_err(|error| call.error(error));
+        let key = Key::new(call.name, right.user(), call.subject.as_deref());
+        let attempt = || async {
+            let outcome = self.attempt(call, &request).await;
             let status = match &outcome {
                 Ok(reply) => Some(reply.status),
                 Err(error) => error.status(),
@@ -187,27 +197,14 @@ impl HttpMatrix {
             if let Some(status) = status {
                 call.span.record("status", status);
             }
-            call.span.record("tries", tries);
-            call.span.record("duration_ms", millis(started.elapsed()));
-            let error = match outcome {
-                Ok(reply) => {
-                    tracing::debug!(status = reply.status, body_bytes = reply.body.len(), "answered");
-                    return Ok(reply);
-                }
-                Err(error) => error,
-            };
-            let wait = if may_send_again(call.effect, &error) {
-                self.0.retry.wait(&error, pauses.next(), started.elapsed())
-            } else {
-                None
-            };
-            let Some(wait) = wait else {
-                tracing::debug!(%error, "failed");
-                return Err(error);
-            };
-            tracing::debug!(%error, wait_ms = millis(wait), "will be sent again");
-            tokio::time::sleep(wait).await;
-        }
+            if let Ok(reply) = &outcome {
+                tracing::debug!(status, body_bytes = reply.body.len(), "answered");
+            }
+            outcome
+        };
+        persist(&self.0.retry, &self.0.gates, &key, call, attempt)
+            .instrument(call.span.clone())
+            .await
     }
 
     async fn attempt(&self, call: &Call, request: &reqwest::Request) -> Result<Reply> {
@@ -222,6 +219,7 @@ impl HttpMatrix {
             .execute(request)
             .await
             .map_err(|error| from_reqwest(error, &authority(&url)))?;
+        self.0.server_clock.note(response.headers());
         let status = response.status().as_u16();
         if (300..400).contains(&status) {
             return Err(redirected(&url, response.headers(), status));
@@ -239,6 +237,72 @@ impl HttpMatrix {
             Err(reply.to_error())
         }
     }
+}
+
+/// Makes attempts until one succeeds or another would do harm, would not help or would be too late. None is made while
+/// the key's gate is closed.
+async fn persist<T, F: Future<Output = Result<T>>>(
+    policy: &RetryPolicy,
+    gates: &Gates,
+    key: &Key,
+    call: &Call,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T> {
+    let started = Instant::now();
+    let deadline = policy.deadline(started);
+    let mut pauses = policy.pauses();
+    let mut tries = 0_u32;
+    let mut turn = None;
+    loop {
+        if let Some(deadline) = deadline {
+            let entered = match turn.take() {
+                Some(turn) => wait_again(turn, deadline).await,
+                None => gates.enter(key, deadline).await,
+            };
+            turn = entered.map_err(|too_late| call.error(held_back(too_late)))?;
+        }
+        tries += 1;
+        let outcome = in_turn(&mut turn, attempt()).await;
+        call.span.record("tries", tries);
+        call.span.record("duration_ms", millis(started.elapsed()));
+        let error = match outcome {
+            Ok(answer) => return Ok(answer),
+            Err(error) => call.error(error),
+        };
+        let wait = if may_send_again(call.effect, &error) {
+            policy.wait(&error, pauses.next(), started.elapsed())
+        } else {
+            None
+        };
+        let told = error.retry_after();
+        if let Some(told) = told {
+            gates.close(key, wait.unwrap_or(told));
+        }
+        let Some(wait) = wait else {
+            tracing::debug!(%error, "failed");
+            return Err(error);
+        };
+        tracing::debug!(%error, wait_ms = millis(wait), "will be sent again");
+        // Who was told to wait does so at the gate, first in the line if it was.
+        if told.is_none() {
+            turn = None;
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+async fn wait_again(turn: Turn<'_>, deadline: Instant) -> Result<Option<Turn<'_>>, TooLate> {
+    turn.wait(deadline).await?;
+    Ok(Some(turn))
+}
+
+/// The error of a request that was not sent because the server asked for a pause that is not over.
+fn held_back(TooLate(wait): TooLate) -> MatrixError {
+    let retry_after = (!wait.is_zero()).then_some(wait);
+    MatrixError::new(
+        MatrixErrorKind::LimitExceeded { retry_after },
+        "not sent, because the server has just refused the same",
+    )
 }
 
 /// An answer in ruma's form.
@@ -277,3 +341,6 @@ pub(super) fn endpoint(base: &Url, segments: &[&str]) -> Result<Url> {
         .extend(segments);
     Ok(url)
 }
+
+#[cfg(all(test, feature = "fake"))]
+mod tests;

@@ -44,7 +44,7 @@ impl Rest {
     /// Planned faults.
     pub async fn count_agents(&self) -> Answer {
         let passage = self.letta.enter("count_agents", None, Value::Null).await?;
-        let count = self.letta.state().agents.len();
+        let count = self.letta.state().count_agents();
         passage.answer(Ok(json!(count)))
     }
 
@@ -92,7 +92,7 @@ impl Rest {
         Ok(state.agent_json(agent, Include::ALL))
     }
 
-    /// `PATCH /v1/agents/{id}`.
+    /// `PATCH /v1/agents/{id}`. Takes `hidden` and does nothing with it.
     ///
     /// # Errors
     /// 404, 422.
@@ -116,9 +116,6 @@ impl Rest {
         }
         if let Some(system) = body.get("system").and_then(Value::as_str) {
             agent.system = Some(system.to_owned());
-        }
-        if let Some(hidden) = body.get("hidden").and_then(Value::as_bool) {
-            agent.hidden = Some(hidden);
         }
         if let Some(metadata) = body.get("metadata").and_then(Value::as_object) {
             agent.metadata = Some(metadata.clone());

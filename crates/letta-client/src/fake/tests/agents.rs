@@ -160,7 +160,15 @@ async fn filters_find_what_they_should() {
     let found = async |query: AgentQuery| names(&letta, &query).await;
     let all = AgentQuery::default();
     assert_eq!(found(all.clone()).await, ["Librarian", "librarian"]);
-    assert_eq!(letta.count_agents().await.unwrap(), 3);
+    assert_eq!(letta.count_agents().await.unwrap(), 2, "as many as are listed");
+    assert_eq!(
+        found(AgentQuery {
+            hidden: true,
+            ..all.clone()
+        })
+        .await,
+        ["Librarian", "librarian", "Gardener"]
+    );
     assert_eq!(
         found(AgentQuery {
             name: Some("librarian".into()),

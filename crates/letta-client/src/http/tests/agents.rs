@@ -104,6 +104,7 @@ async fn a_listing_is_asked_for_as_the_server_understands_it() {
         query_text: Some("\u{e9}".to_owned()),
         tags: vec!["one".to_owned(), "two,three".to_owned()],
         match_all_tags: true,
+        hidden: true,
         include: AgentInclude {
             tags: true,
             pending_approval: true,
@@ -114,7 +115,8 @@ async fn a_listing_is_asked_for_as_the_server_understands_it() {
     assert_eq!(
         seen.line,
         "GET /letta/v1/agents/?limit=1000&order_by=updated_at&order=desc&after=agent-9&name=a+%26+b&query_text=%C3%A9\
-         &tags=one&tags=two%2Cthree&match_all_tags=true&include=agent.tags&include=agent.pending_approval"
+         &tags=one&tags=two%2Cthree&match_all_tags=true&show_hidden_agents=true&include=agent.tags\
+         &include=agent.pending_approval"
     );
     assert_eq!(seen.header("authorization"), Some("Bearer not-a-real-token"));
     assert_eq!(seen.header("user-agent"), Some("test/1"));
@@ -138,6 +140,7 @@ async fn an_agent_is_made_of_what_was_given_and_nothing_else() {
         tags: vec!["t".to_owned()],
         tools: vec!["tool".to_owned()],
         metadata: serde_json::Map::from_iter([("k".to_owned(), json!(1))]),
+        hidden: true,
     };
     letta.create_agent(&full).await.unwrap();
     let seen = server.seen();
@@ -146,7 +149,8 @@ async fn an_agent_is_made_of_what_was_given_and_nothing_else() {
     assert_eq!(
         seen[1].body,
         json!({"name": "x", "description": "d", "model": "m", "embedding": "e", "system": "s",
-            "memory_blocks": [{"label": "human", "value": "H"}], "tags": ["t"], "tools": ["tool"], "metadata": {"k": 1}})
+            "memory_blocks": [{"label": "human", "value": "H"}], "tags": ["t"], "tools": ["tool"], "metadata": {"k": 1},
+            "hidden": true})
     );
 }
 

@@ -1,17 +1,34 @@
-//! A bar on the terminal.
+//! A bar on the terminal, or plain lines in a log.
 
-use std::time::Duration;
+use std::{
+    io::IsTerminal as _,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use agent_sync::{Step, SyncObserver};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use letta_client::AgentId;
+use tokio::time::Instant;
 
-use crate::output::one_line;
+use crate::output::{one_line, to_stderr};
 
-/// Draws the progress of a run on the standard error, if that is a terminal.
+/// How often a log is told how far it is. A short run says nothing.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Draws the progress of a run on the standard error if that is a terminal, and else writes a line now and then.
 #[derive(Debug)]
 pub(super) struct Progress {
     bar: ProgressBar,
+    /// `None` where there is a bar, or nothing is to be shown.
+    log: Option<Mutex<Log>>,
+}
+
+#[derive(Debug)]
+struct Log {
+    said_at: Instant,
+    done: usize,
+    to_do: usize,
 }
 
 impl Progress {
@@ -25,7 +42,14 @@ impl Progress {
         bar.set_style(ProgressStyle::default_spinner());
         bar.set_message("listing the agents");
         bar.enable_steady_tick(Duration::from_millis(120));
-        Self { bar }
+        let log = (shown && !std::io::stderr().is_terminal()).then(|| {
+            Mutex::new(Log {
+                said_at: Instant::now(),
+                done: 0,
+                to_do: 0,
+            })
+        });
+        Self { bar, log }
     }
 
     pub(super) fn finish(&self) {
@@ -40,6 +64,9 @@ fn style(template: &str) -> ProgressStyle {
 
 impl SyncObserver for Progress {
     fn planned(&self, agents: usize, to_do: usize) {
+        if let Some(log) = &self.log {
+            log.lock().unwrap_or_else(PoisonError::into_inner).to_do = to_do;
+        }
         if to_do == 0 {
             return;
         }
@@ -57,5 +84,13 @@ impl SyncObserver for Progress {
             name
         });
         self.bar.inc(1);
+        if let Some(log) = &self.log {
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.done += 1;
+            if log.said_at.elapsed() >= LOG_INTERVAL {
+                log.said_at = Instant::now();
+                to_stderr(&format!("{} of {} agents done", log.done, log.to_do));
+            }
+        }
     }
 }

@@ -2,14 +2,22 @@
 
 use std::fmt::{Display, Write as _};
 
-use agent_sync::{Action, FailedAgent, Plan, SpaceAction, SyncReport};
+use agent_sync::{Action, FailedAgent, Plan, SpaceAction, SyncReport, Withheld};
+use letta_client::AgentId;
 
-use crate::{config::Config, failure::where_agents_failed, output::one_line};
+use crate::{
+    config::{Config, REMOVAL_MAX_SHARE},
+    failure::where_agents_failed,
+    output::one_line,
+};
 
 /// How much of a name is shown.
 const MAX_NAME: usize = 60;
 /// How much of an error is shown.
 const MAX_ERROR: usize = 600;
+
+/// How many agents are named in one sentence.
+const MAX_LISTED: usize = 20;
 
 /// What a run did.
 pub(super) fn text(report: &SyncReport, config: &Config) -> String {
@@ -35,15 +43,13 @@ pub(super) fn text(report: &SyncReport, config: &Config) -> String {
     }
     if !report.missing.is_empty() {
         line(format!(
-            "{} no longer in Letta; nothing was done to their rooms: {}",
+            "{} no longer in Letta; nothing was done to their rooms yet: {}",
             counted(report.missing.len(), "agent is", "agents are"),
-            report
-                .missing
-                .iter()
-                .map(|id| one_line(id.as_str(), MAX_NAME))
-                .collect::<Vec<_>>()
-                .join(", ")
+            names(&report.missing)
         ));
+    }
+    if let Some(withheld) = &report.withheld {
+        line(withheld_line(withheld));
     }
     if !report.failed.is_empty() {
         line(format!(
@@ -62,14 +68,16 @@ pub(super) fn text(report: &SyncReport, config: &Config) -> String {
     text
 }
 
-fn summary(report: &SyncReport) -> String {
+pub(in crate::cli) fn summary(report: &SyncReport) -> String {
     let done: Vec<String> = [
         (usize::from(report.space_created), "space made", "spaces made"),
         (report.users_created, "user registered", "users registered"),
         (report.rooms_created, "room made", "rooms made"),
         (report.renamed, "agent renamed", "agents renamed"),
         (report.adopted, "room found again", "rooms found again"),
-        (report.archived, "room archived", "rooms archived"),
+        (report.repaired, "room mended", "rooms mended"),
+        (report.archived, "room put away", "rooms put away"),
+        (report.restored, "agent back", "agents back"),
     ]
     .into_iter()
     .filter(|(count, ..)| *count > 0)
@@ -78,12 +86,39 @@ fn summary(report: &SyncReport) -> String {
     let agents = counted(report.agents, "agent", "agents");
     match done.as_slice() {
         [] if report.unchanged == report.agents => format!("{agents}, all at home: nothing to do."),
+        [] if report.failed.is_empty() => format!("{agents}: nothing was to be done."),
         [] => format!("{agents}, {} at home.", report.unchanged),
         done => format!("{agents}: {}.", done.join(", ")),
     }
 }
 
-fn failed_line(failed: &FailedAgent) -> String {
+/// Why nothing was put away, and what to do if it should be.
+pub(in crate::cli) fn withheld_line(withheld: &Withheld) -> String {
+    format!(
+        "{} of {} would be put away, which is more than {} ({}) allows at once: {}. If that is right, run \
+         `letta-matrix sync --confirm-removals`.",
+        counted(withheld.agents.len(), "agent", "agents"),
+        withheld.of,
+        REMOVAL_MAX_SHARE.key,
+        withheld.limit,
+        names(&withheld.agents)
+    )
+}
+
+/// The first of them, and how many more there are.
+pub(in crate::cli) fn names(agents: &[AgentId]) -> String {
+    let mut names: Vec<String> = agents
+        .iter()
+        .take(MAX_LISTED)
+        .map(|id| one_line(id.as_str(), MAX_NAME))
+        .collect();
+    if agents.len() > MAX_LISTED {
+        names.push(format!("and {} more", agents.len() - MAX_LISTED));
+    }
+    names.join(", ")
+}
+
+pub(in crate::cli) fn failed_line(failed: &FailedAgent) -> String {
     let name = one_line(&failed.agent_name, MAX_NAME);
     let id = one_line(failed.agent_id.as_str(), MAX_NAME);
     format!(
@@ -96,10 +131,8 @@ fn failed_line(failed: &FailedAgent) -> String {
 /// What a run would do.
 pub(super) fn plan_text(plan: &Plan) -> String {
     let mut text = String::new();
-    if let Some(SpaceAction::Create { name, alias }) = &plan.space
-        && !plan.agents.is_empty()
-    {
-        let _ = writeln!(text, "make the space {:?} ({alias})", one_line(name, MAX_NAME));
+    for action in &plan.space {
+        let _ = writeln!(text, "{}", space_sentence(action));
     }
     for agent in &plan.agents {
         let (name, id) = (
@@ -124,8 +157,24 @@ pub(super) fn plan_text(plan: &Plan) -> String {
     text
 }
 
+fn quoted(text: &str) -> String {
+    format!("{:?}", one_line(text, MAX_NAME))
+}
+
+fn space_sentence(action: &SpaceAction) -> String {
+    match action {
+        SpaceAction::Create { name, alias } => format!("make the space {} ({alias})", quoted(name)),
+        SpaceAction::Inspect => "look whether the space is as it should be".to_owned(),
+        SpaceAction::Mark => "mark the space as ours".to_owned(),
+        SpaceAction::SetAlias => "give the space its alias".to_owned(),
+        SpaceAction::SetName { name } => format!("rename the space to {}", quoted(name)),
+        SpaceAction::SetTopic { topic } => format!("set the space's topic {}", quoted(topic)),
+        SpaceAction::SetBotName { name } => format!("name the bridge's own user {}", quoted(name)),
+        SpaceAction::Invite { user } => format!("invite {user} to the space"),
+    }
+}
+
 fn sentence(action: &Action) -> String {
-    let quoted = |text: &str| format!("{:?}", one_line(text, MAX_NAME));
     match action {
         Action::Register => "register the user".to_owned(),
         Action::SetDisplayName { name } => format!("set the display name {}", quoted(name)),
@@ -140,13 +189,24 @@ fn sentence(action: &Action) -> String {
         }
         Action::SetRoomName { name } => format!("rename the room to {}", quoted(name)),
         Action::SetRoomTopic { topic } => format!("set the room's topic {}", quoted(topic)),
+        Action::PrepareAvatar => "upload the picture".to_owned(),
+        Action::SetUserAvatar { .. } => "set the user's picture".to_owned(),
+        Action::SetRoomAvatar { .. } => "set the room's picture".to_owned(),
+        Action::Inspect => "look whether the room is as it should be".to_owned(),
+        Action::Rejoin => "come back into the room".to_owned(),
+        Action::Mark => "mark the room as the agent's".to_owned(),
+        Action::SetAlias => "give the room its alias".to_owned(),
+        Action::RemoveParent { .. } => "no longer name the space as the room's parent".to_owned(),
+        Action::RemoveFromSpace { .. } => "take the room out of the space".to_owned(),
+        Action::SendHistory => "put the latest messages into the room".to_owned(),
+        Action::Leave => "leave the room".to_owned(),
         Action::SetParent => "name the space as the room's parent".to_owned(),
-        Action::AddToSpace => "add the room to the space".to_owned(),
+        Action::AddToSpace { .. } => "add the room to the space".to_owned(),
         Action::Invite { user } => format!("invite {user}"),
     }
 }
 
-fn counted(count: impl Display, one: &str, many: &str) -> String {
+pub(in crate::cli) fn counted(count: impl Display, one: &str, many: &str) -> String {
     let count = count.to_string();
     let noun = if count == "1" { one } else { many };
     format!("{count} {noun}")

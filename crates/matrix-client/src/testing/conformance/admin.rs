@@ -13,14 +13,19 @@ use crate::{
 pub(super) async fn the_shared_secret_registers_users(t: &Subject) -> CaseResult {
     let (admin, secret) = t.admin()?;
     let name = t.unique("user");
-    let registration = SharedSecretRegistration::new(&name, t.password()).display_name("Somebody");
+    let registration = SharedSecretRegistration::new(&name, t.password())
+        .display_name("Somebody")
+        .device_id("SHAREDSECRET");
     let registered = admin.register_with_shared_secret(secret, &registration).await?;
     same(&registered.user_id, &t.user_id(&name)?)?;
     let session = some(registered.session, "session")?;
+    let who = t.api().whoami(&session).await?;
+    same(&who.user_id, &registered.user_id)?;
     same(
-        t.api().whoami(&session).await?.user_id,
-        registered.user_id.clone(),
+        who.device_id.as_ref().map(|device| device.as_str()),
+        Some("SHAREDSECRET"),
     )?;
+    same(&who.device_id, &session.device_id)?;
     t.api()
         .login(&LoginRequest::with_password(&*registered.user_id, t.password()))
         .await?;

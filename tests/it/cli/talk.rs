@@ -1,0 +1,195 @@
+//! `letta-matrix run` carries messages: pushed by a homeserver, or read from it with accounts.
+
+use std::time::Duration;
+
+use letta_client::{AgentId, ConversationRef, HistoryItem, HistoryQuery, LettaApi};
+use matrix_client::{
+    Event, LoginRequest, MatrixApi, MatrixApiExt, Session,
+    content::{self, Message},
+    fake::{FakeMatrix, TEST_APPSERVICE_ID, TEST_PASSWORD},
+};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedTransactionId};
+
+use super::{
+    accounts::Setup,
+    run::running::{Running, until},
+    servers::Servers,
+};
+
+/// A person in the room of Agent Alpha.
+struct Person {
+    matrix: FakeMatrix,
+    session: Session,
+    room: OwnedRoomId,
+}
+
+impl Person {
+    async fn in_the_room_of_alpha(matrix: &FakeMatrix) -> Self {
+        let login = LoginRequest::with_password("admin", TEST_PASSWORD.into());
+        let session = matrix.login(&login).await.unwrap();
+        let mut rooms = matrix.rooms();
+        rooms.retain(|room| room.name.as_deref() == Some("Agent Alpha"));
+        let room = rooms.remove(0).room_id;
+        matrix.join_room(&session, (&*room).into(), &[]).await.unwrap();
+        Self {
+            matrix: matrix.clone(),
+            session,
+            room,
+        }
+    }
+
+    async fn says(&self, text: &str) -> OwnedEventId {
+        let transaction: OwnedTransactionId = format!("person {text}").into();
+        self.matrix
+            .send_message(&self.session, &self.room, &transaction, &Message::text(text))
+            .await
+            .unwrap()
+    }
+
+    /// What the agent said, as a person sees it: without edits, each message as it is now.
+    fn hears(&self) -> Vec<String> {
+        let events = self.matrix.messages(&self.room);
+        let by_agent: Vec<&Event> = events
+            .iter()
+            .filter(|event| event.sender != self.session.user_id)
+            .collect();
+        by_agent
+            .iter()
+            .filter(|event| content::edited_event(&event.content).is_none())
+            .map(|event| {
+                let edit = by_agent
+                    .iter()
+                    .rfind(|edit| content::edited_event(&edit.content) == Some(&event.event_id));
+                let latest = edit.map_or(&event.content, |edit| &edit.content["m.new_content"]);
+                latest["body"].as_str().unwrap_or_default().to_owned()
+            })
+            .collect()
+    }
+
+    async fn hears_at_last(&self, text: &str) {
+        until(text, async || self.hears().iter().any(|heard| heard == text)).await;
+    }
+}
+
+/// How often an agent heard this.
+async fn times_heard(servers: &Servers, agent: &str, words: &str) -> usize {
+    let of = ConversationRef::agent(AgentId::new(agent));
+    let history = servers
+        .letta
+        .list_messages(&of, &HistoryQuery::default())
+        .await
+        .unwrap();
+    history
+        .messages
+        .iter()
+        .filter(|message| matches!(&message.item, HistoryItem::User { text, .. } if text.contains(words)))
+        .count()
+}
+
+async fn with_appservice() -> (Servers, Running) {
+    let mut servers = Servers::start().await;
+    let running = start(&mut servers).await;
+    (servers, running)
+}
+
+async fn start(servers: &mut Servers) -> Running {
+    servers.program.set("MATRIX_AGENT_SYNC_INTERVAL", "24h");
+    let running = Running::start(&mut servers.program).await;
+    until("the first sync is done", async || {
+        running.get("/ready").await.0 == 200
+    })
+    .await;
+    running
+}
+
+#[tokio::test]
+async fn a_persons_message_is_answered_once() {
+    let (servers, running) = with_appservice().await;
+    let person = Person::in_the_room_of_alpha(&servers.matrix).await;
+    person.says("hello").await;
+    person.hears_at_last("echo: hello").await;
+    let second = person.says("and again").await;
+    person.hears_at_last("echo: and again").await;
+    assert_eq!(person.hears(), ["echo: hello", "echo: and again"]);
+    let explained = servers.program.run(&["explain", second.as_str(), "--json"]).await;
+    assert_eq!(explained.code, 0, "{explained:?}");
+    let fate = explained.json();
+    assert_eq!(fate["verdict"], "for agent-001");
+    assert_eq!(fate["deliveries"][0]["outcome"]["outcome"], "answered", "{fate}");
+    let unknown = servers.program.run(&["explain", "$unknown"]).await;
+    assert_eq!(unknown.code, 1, "{unknown:?}");
+
+    let log = running.terminated().await;
+    assert!(!log.contains(" WARN ") && !log.contains(" ERROR "), "{log}");
+    assert!(!log.contains("hello"), "what people say is not logged: {log}");
+}
+
+#[tokio::test]
+async fn a_stranger_is_not_heard() {
+    let mut servers = Servers::start().await;
+    servers
+        .program
+        .set("LETTA_MATRIX_PERMISSIONS", "@somebody:matrix.test=admin");
+    let running = start(&mut servers).await;
+    let person = Person::in_the_room_of_alpha(&servers.matrix).await;
+    let event = person.says("hello").await;
+    until("it was pushed", async || {
+        servers.matrix.backlog(TEST_APPSERVICE_ID) == 0
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(person.hears(), Vec::<String>::new());
+    assert_eq!(times_heard(&servers, "agent-001", "hello").await, 0);
+    let explained = servers.program.run(&["explain", event.as_str()]).await;
+    assert!(
+        explained.stdout.contains("the sender may not talk with agents"),
+        "{explained:?}"
+    );
+    running.terminated().await;
+}
+
+#[tokio::test]
+async fn whoever_is_killed_in_the_middle_goes_on_and_says_nothing_twice() {
+    let (mut servers, running) = with_appservice().await;
+    let person = Person::in_the_room_of_alpha(&servers.matrix).await;
+    person.says("[slow 2] one").await;
+    until("the agent heard it", async || servers.letta.count("send") > 0).await;
+    person.says("two").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    running.killed().await;
+    let running = start(&mut servers).await;
+    person.hears_at_last("echo: two").await;
+    let heard: Vec<_> = person
+        .hears()
+        .into_iter()
+        .filter(|text| !text.starts_with('⏳'))
+        .collect();
+    assert_eq!(heard, ["echo: [slow 2] one", "echo: two"]);
+    for words in ["[slow 2] one", "two"] {
+        assert_eq!(times_heard(&servers, "agent-001", words).await, 1, "{words}");
+    }
+    running.terminated().await;
+}
+
+#[tokio::test]
+async fn without_an_application_service_rooms_are_read() {
+    let mut setup = Setup::new("open").await;
+    setup.matrix.add_user("admin");
+    let settings = [
+        ("LETTA_MATRIX_PERMISSIONS", "@admin:matrix.test=admin"),
+        ("MATRIX_AGENT_SYNC_INTERVAL", "24h"),
+    ];
+    for (name, value) in settings {
+        setup.program.set(name, value);
+    }
+    let running = Running::start(&mut setup.program).await;
+    until("the first sync is done", async || {
+        running.get("/ready").await.0 == 200
+    })
+    .await;
+    let person = Person::in_the_room_of_alpha(&setup.matrix).await;
+    person.says("hello").await;
+    person.hears_at_last("echo: hello").await;
+    assert_eq!(person.hears(), ["echo: hello"]);
+    running.terminated().await;
+}
