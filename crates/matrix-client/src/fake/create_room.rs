@@ -268,13 +268,14 @@ impl Homeserver {
             return Ok(());
         };
         let (events, position) = (room.timeline.len(), self.position);
-        let (queues, ids) = (self.queues.clone(), self.ids.clone());
+        let (queues, ids) = (self.queues.mark(), self.ids.clone());
         for draft in drafts {
             if let Err(refusal) = self.accept(draft) {
                 if let Some(room) = self.rooms.get_mut(room_id) {
                     room.truncate(events);
                 }
-                (self.queues, self.ids, self.position) = (queues, ids, position);
+                self.queues.rewind(&queues);
+                (self.ids, self.position) = (ids, position);
                 return Err(refusal);
             }
         }

@@ -25,13 +25,51 @@ pub(super) struct Transaction {
 }
 
 /// What waits for all application services.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Queues {
     queues: BTreeMap<String, Queue>,
     last_id: u64,
 }
 
-#[derive(Clone, Debug, Default)]
+/// How long the queues were at a moment; see [`Queues::rewind`].
+pub(super) struct Mark {
+    lengths: BTreeMap<String, [usize; 3]>,
+    last_id: u64,
+}
+
+impl Queues {
+    pub(super) fn mark(&self) -> Mark {
+        let lengths = |queue: &Queue| {
+            [
+                queue.events.len(),
+                queue.unknown_users.len(),
+                queue.transactions.len(),
+            ]
+        };
+        Mark {
+            lengths: self
+                .queues
+                .iter()
+                .map(|(id, queue)| (id.clone(), lengths(queue)))
+                .collect(),
+            last_id: self.last_id,
+        }
+    }
+
+    /// Forgets the events queued since the mark, if nothing was delivered or packed for a delivery in between. While
+    /// a service is down each event is packed at once and alone, so here too only what came last goes.
+    pub(super) fn rewind(&mut self, mark: &Mark) {
+        for (id, queue) in &mut self.queues {
+            let [events, users, transactions] = mark.lengths.get(id).copied().unwrap_or_default();
+            queue.events.truncate(events);
+            queue.unknown_users.truncate(users);
+            queue.transactions.truncate(transactions);
+        }
+        self.last_id = mark.last_id;
+    }
+}
+
+#[derive(Debug, Default)]
 struct Queue {
     /// Not in a transaction yet.
     events: Vec<Arc<StoredEvent>>,

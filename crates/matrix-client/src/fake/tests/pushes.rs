@@ -150,6 +150,32 @@ async fn a_failed_transaction_comes_again_the_same_with_growing_pauses_and_in_or
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_a_room_that_is_refused_late_nothing_waits_but_its_beginning() {
+    for answer in [EndpointAnswer::ok(), EndpointAnswer::status(500)] {
+        let house = House::new();
+        let (endpoint, room_id) = attached(&house).await;
+        endpoint.answer_with(answer);
+        let before = endpoint.transactions().len();
+        house.say(&house.alice, &room_id, "before").await;
+        endpoint.wait_for_transactions(before + 1).await;
+        let nowhere = serde_json::json!({ "alias": "#nowhere:matrix.test" });
+        let room = NewRoom::room().initial_state("m.room.canonical_alias".into(), "", nowhere);
+        house.matrix.create_room(&house.agent, &room).await.unwrap_err();
+        house.say(&house.alice, &room_id, "after").await;
+        endpoint.answer_with(EndpointAnswer::ok());
+        endpoint.wait_for_event(|event| body_of(event) == "after").await;
+        let about_it: Vec<String> = endpoint
+            .events()
+            .into_iter()
+            .filter(|event| event.room_id.as_ref().is_some_and(|of| *of != room_id))
+            .map(|event| event.event_type.to_string())
+            .collect();
+        assert_eq!(about_it, ["m.room.create", "m.room.member"]);
+        assert_eq!(house.matrix.backlog(TEST_APPSERVICE_ID), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn pauses_end_at_512_seconds() {
     let house = House::new();
     let (endpoint, room_id) = attached(&house).await;
