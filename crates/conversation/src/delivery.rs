@@ -43,8 +43,8 @@ use crate::{
     turn::{Found, Heard, Recovery, TurnEnd},
 };
 
-/// How often a message is sent that Letta turns out not to have.
-const MAX_SENDS: u32 = 3;
+/// How often a message is sent that Letta turns out not to have. It may be the message that makes Letta fall.
+const MAX_SENDS: u32 = 8;
 
 /// The longest pause between two tries to write to the store.
 const STORE_PAUSE: Duration = Duration::from_secs(10);
@@ -334,7 +334,7 @@ impl Work<'_> {
             }
             let (since, again) = (self.deliverer.clock.now(), again + 1);
             if again >= MAX_SENDS {
-                return Ok(Next::Over(Box::new((Heard::default(), TurnEnd::Unknown))));
+                return Ok(Next::Over(Box::new((Heard::default(), TurnEnd::Lost))));
             }
             self.step(Step::Sending { since, again }).await?;
             return self.start_turn(since, again).await;

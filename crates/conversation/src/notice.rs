@@ -17,6 +17,11 @@ pub(crate) fn about(heard: &Heard, end: &TurnEnd, agent: &str) -> Option<String>
                 "Letta lost track of this message. {agent} may have heard it, or not."
             ));
         }
+        TurnEnd::Lost => {
+            return Some(format!(
+                "Letta lost this message each time it was sent. {agent} does not have it."
+            ));
+        }
     };
     if let Some(error) = error {
         return Some(match &error.kind {

@@ -50,6 +50,8 @@ pub(crate) enum TurnEnd {
     Refused(LettaError),
     /// It cannot be found out. The agent may have heard the message.
     Unknown,
+    /// It was sent again and again, and each time Letta turned out not to have it.
+    Lost,
 }
 
 impl Heard {

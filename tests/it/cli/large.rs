@@ -1,6 +1,6 @@
 //! Many agents: what a sync costs then.
 //!
-//! `LETTA_MATRIX_LARGE` says how many agents; CI takes ten thousand with the release build (`LETTA_MATRIX_BIN`).
+//! `LETTA_MATRIX_LARGE` says how many agents; `.ci/run full` takes ten thousand with the release build (`LETTA_MATRIX_BIN`).
 
 #![expect(clippy::print_stdout, reason = "what it costs is worth reading in CI's log")]
 

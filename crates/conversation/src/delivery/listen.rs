@@ -105,7 +105,7 @@ impl Work<'_> {
                     }
                     again += 1;
                     if again >= super::MAX_SENDS {
-                        return Ok(self.refused(error));
+                        return Ok(Next::Over(Box::new((Heard::default(), TurnEnd::Lost))));
                     }
                     since = self.deliverer.clock.now();
                     self.step(Step::Sending { since, again }).await?;

@@ -161,6 +161,25 @@ async fn a_message_of_which_nobody_knows_whether_letta_got_it_is_sent_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_letta_loses_each_time_is_given_up_in_the_end_and_can_be_tried_again() {
+    let world = World::new().await;
+    let lost = || Fault::on("send").fail(LettaErrorKind::Timeout);
+    world.letta.plan(lost().times(7));
+    world.talk("hello").await;
+    assert_eq!(world.answers_in(&alpha_room()), ["echo: hello"]);
+    world.letta.plan(lost().times(8));
+    world.talk("again").await;
+    assert_has(
+        &world.notices_in(&alpha_room()),
+        "Letta lost this message each time it was sent. Agent Alpha does not have it.",
+    );
+    assert_eq!(world.times_heard("agent-001", "again").await, 0);
+    world.talk("!retry").await;
+    assert_eq!(world.answers_in(&alpha_room()), ["echo: hello", "echo: again"]);
+    assert_eq!(world.letta.count("send"), 8 + 8 + 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_breaks_is_joined_again_or_read_from_the_history() {
     for (letta, breaks) in [
         (FakeLetta::with_test_agents(), 1),

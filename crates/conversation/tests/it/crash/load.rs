@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use letta_client::fake::{FakeLetta, Fault};
-use matrix_client::content::Message;
+use matrix_client::{MatrixApi, NewRoom, content::Message};
 use ruma::OwnedRoomId;
 use tokio::time::Instant;
 
@@ -102,5 +102,93 @@ async fn a_hundred_people_get_their_own_answers_while_one_agent_is_stuck() {
         ours.count() as f64 / messages as f64,
         world.letta.calls().len() as f64 / messages as f64,
         stage.store.calls() as f64 / messages as f64,
+    );
+}
+
+const FEW: usize = 10;
+const PEOPLE: usize = 100;
+const QUESTIONS: usize = 3;
+/// How long an answer takes.
+const SECONDS: u64 = 2;
+
+/// Each person has a direct room with one of the agents, who are all talked to by many at once.
+#[tokio::test(start_paused = true)]
+async fn ten_agents_answer_a_hundred_people_each_in_their_own_room_while_one_is_stuck() {
+    let letta = FakeLetta::new().lenient();
+    for n in 0..FEW {
+        letta.add_agent(agent(n).as_str(), format!("Agent {n}"));
+    }
+    let mut stage = Stage::new(letta).await;
+    let appservice = stage.world.matrix.test_appservice();
+    let mut agents = Vec::new();
+    for n in 0..FEW {
+        let world = &mut stage.world;
+        let user = world
+            .matrix
+            .add_appservice_user(&appservice.id, &format!("agent_9{n:02}"));
+        let home = world
+            .matrix
+            .add_room(&format!("!home{n}:matrix.test"), user.as_str(), &[]);
+        let name = format!("Agent {n}");
+        bind(&*world.store, &world.clock, &agent(n), &name, user.clone(), home).await;
+        agents.push(user);
+    }
+    let mut people = Vec::new();
+    for n in 0..PEOPLE {
+        let person = stage.world.matrix.add_user(&format!("person{n}"));
+        let rights = &mut stage.world.config.rights;
+        rights.allow_user(person.user_id.clone(), conversation::rights::Right::Talk);
+        people.push(person);
+    }
+    let (fault, hold) = Fault::on("send").agent(agent(0).as_str()).hold();
+    stage.world.letta.plan(fault);
+    stage.world.start();
+    let world = &stage.world;
+    let mut rooms = Vec::new();
+    for (n, person) in people.iter().enumerate() {
+        let room = NewRoom::room().is_direct(true).invite([agents[n % FEW].clone()]);
+        rooms.push(world.matrix.create_room(person, &room).await.unwrap());
+    }
+    world.settled().await;
+    let began = Instant::now();
+    for question in 0..QUESTIONS {
+        for (n, person) in people.iter().enumerate() {
+            let text = Message::text(format!("[slow {SECONDS}] [say answer {question} for {n}.]"));
+            world
+                .sends_as(person, &rooms[n], "m.room.message", &text.to_content())
+                .await;
+        }
+    }
+    let is_stuck = |n: usize| n % FEW == 0;
+    let expected = |n: usize| -> Vec<String> {
+        (0..QUESTIONS)
+            .map(|question| format!("answer {question} for {n}."))
+            .collect()
+    };
+    world
+        .until("all but those of one agent are answered", async || {
+            let others = (0..PEOPLE).filter(|n| !is_stuck(*n));
+            others.into_iter().all(|n| {
+                let said = world.heard_in(&rooms[n]).into_iter();
+                said.filter(|(kind, _)| kind == "m.text").count() == QUESTIONS
+            })
+        })
+        .await;
+    let others = began.elapsed();
+    // An agent does one thing at a time.
+    let alone = Duration::from_secs(SECONDS) * u32::try_from(PEOPLE / FEW * QUESTIONS).unwrap();
+    assert!(others < alone + Duration::from_secs(20), "{others:?}");
+    for n in (0..PEOPLE).filter(|n| is_stuck(*n)) {
+        assert!(world.answers_in(&rooms[n]).is_empty());
+    }
+    drop(hold);
+    world.settled().await;
+    for (n, room) in rooms.iter().enumerate() {
+        assert_eq!(world.answers_in(room), expected(n));
+    }
+    println!(
+        "load: {} messages of {PEOPLE} people to {FEW} agents, each of which needs {alone:?} for its own: answered after \
+         {others:?} (virtual) while one of them was stuck",
+        PEOPLE * QUESTIONS
     );
 }
