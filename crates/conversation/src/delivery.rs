@@ -12,6 +12,7 @@
 mod approval;
 mod attachments;
 pub(crate) mod compose;
+mod conversation;
 mod ending;
 mod input;
 mod listen;
@@ -23,10 +24,7 @@ pub(crate) mod record;
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use letta_client::{
-    ConversationId, ConversationRef, LettaApi, LettaErrorKind, NewConversation, ResumeToken, RunId,
-};
-use serde_json::json;
+use letta_client::{LettaApi, LettaErrorKind, ResumeToken, RunId};
 use store::{Clock, ConversationStore, Delivery, Lease, StoreError, StoreErrorKind};
 use tokio::sync::watch;
 
@@ -385,6 +383,14 @@ impl Work<'_> {
                 let end = self.give_up_run(Some(&run.id)).await?;
                 Next::Over(Box::new((Heard::default(), end)))
             }
+            // Nor is there a conversation that could know of it.
+            Err(error)
+                if *error.kind() == LettaErrorKind::NotFound
+                    && to.conversation.is_some()
+                    && matches!(self.record.step, Step::Sending { .. }) =>
+            {
+                Next::Go
+            }
             Err(error) => Next::Over(Box::new((Heard::default(), TurnEnd::Refused(error)))),
         })
     }
@@ -511,80 +517,4 @@ impl Work<'_> {
             })
             .await
     }
-
-    // ---- conversations ----
-
-    /// The conversation that the delivery belongs to.
-    async fn conversation(&self) -> Result<ConversationRef, Interrupted> {
-        self.deliverer
-            .conversation_of(&self.delivery.of.agent_id, &self.delivery.of.lane)
-            .await
-    }
 }
-
-impl Deliverer {
-    /// The conversation of a lane; one is begun for a lane that is to have one of its own and has none.
-    pub(crate) async fn conversation_of(
-        &self,
-        agent: &letta_client::AgentId,
-        lane: &str,
-    ) -> Result<ConversationRef, Interrupted> {
-        let known = self
-            .persist("a conversation", || self.store.get_record(CONVERSATION, lane))
-            .await?;
-        if let Some(known) = known {
-            let id = known.get("conversation_id").and_then(serde_json::Value::as_str);
-            return Ok(ConversationRef {
-                agent: agent.clone(),
-                conversation: id.map(ConversationId::new),
-            });
-        }
-        let Some((_, key)) = lane.split_once('|').filter(|(_, key)| !key.is_empty()) else {
-            return Ok(ConversationRef::agent(agent.clone()));
-        };
-        self.begin_conversation(agent, lane, key).await
-    }
-
-    /// Begins a conversation for a lane. If we are killed before it is written down, an empty one is left in Letta.
-    pub(crate) async fn begin_conversation(
-        &self,
-        agent: &letta_client::AgentId,
-        lane: &str,
-        summary: &str,
-    ) -> Result<ConversationRef, Interrupted> {
-        let new = NewConversation {
-            summary: Some(format!("Matrix {summary}")),
-        };
-        let conversation = loop {
-            match self.letta.create_conversation(agent, &new).await {
-                Ok(conversation) => break Some(conversation.id),
-                Err(error) if *error.kind() == LettaErrorKind::Unsupported => {
-                    tracing::warn!(%error, "this Letta server has no conversations: all share the agent's own");
-                    break None;
-                }
-                Err(error) if error.is_retryable() => {
-                    tracing::debug!(%error, "no conversation could be begun: trying again");
-                    tokio::time::sleep(error.retry_after().unwrap_or(LETTA_PAUSE)).await;
-                }
-                Err(error) => {
-                    // What comes next fails for the same reason, and tells it.
-                    tracing::debug!(%error, "no conversation could be begun");
-                    return Ok(ConversationRef::agent(agent.clone()));
-                }
-            }
-        };
-        let record = json!({ "conversation_id": conversation });
-        self.persist("a conversation", || {
-            self.store
-                .put_record(CONVERSATION, lane, Some(&record), &self.lease)
-        })
-        .await?;
-        Ok(ConversationRef {
-            agent: agent.clone(),
-            conversation,
-        })
-    }
-}
-
-/// The kind of the records that say which conversation a lane has.
-pub(crate) const CONVERSATION: &str = "conversation";

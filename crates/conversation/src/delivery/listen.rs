@@ -37,6 +37,8 @@ enum Then {
     FindOut,
     /// A tool call waits for a decision first.
     Pending,
+    /// The agent or the conversation does not exist.
+    Gone,
     /// It will not be taken.
     Refused,
 }
@@ -51,10 +53,10 @@ enum Word {
 impl Work<'_> {
     /// Hands it to Letta and hears what comes of it.
     pub(super) async fn start_turn(&mut self, since: Timestamp, again: u32) -> Result<Next, Interrupted> {
-        let to = self.conversation().await?;
+        let mut to = self.conversation().await?;
         let began = self.deliverer.clock.now();
         let (mut since, mut again) = (since, again);
-        let (mut pause, mut meetings) = (FIRST_PAUSE, 0);
+        let (mut pause, mut meetings, mut is_anew) = (FIRST_PAUSE, 0, false);
         loop {
             if *self.stop.borrow() {
                 let end = TurnEnd::Ended {
@@ -111,7 +113,11 @@ impl Work<'_> {
                     self.step(Step::Sending { since, again }).await?;
                 }
                 Then::Pending => return self.wait_for_decision(error).await,
-                Then::Refused => return Ok(self.refused(error)),
+                Then::Gone if !is_anew => match self.conversation_anew(&to).await? {
+                    Some(anew) => (to, is_anew) = (anew, true),
+                    None => return Ok(self.refused(error)),
+                },
+                Then::Gone | Then::Refused => return Ok(self.refused(error)),
             }
         }
     }
@@ -298,6 +304,7 @@ fn then_of(error: &LettaError) -> Then {
             Then::Wait(Word::Busy)
         }
         _ if error.may_have_applied() => Then::FindOut,
+        LettaErrorKind::NotFound => Then::Gone,
         LettaErrorKind::Provider(_) => Then::Refused,
         _ if error.is_retryable() => Then::Wait(Word::Away),
         _ => Then::Refused,

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use letta_client::{
-    Conflict, LettaErrorKind,
+    AgentId, Conflict, ConversationId, ConversationQuery, LettaApi, LettaErrorKind,
     fake::{FakeLetta, Fault},
 };
-use matrix_client::{MatrixErrorKind, fake::Fault as MatrixFault};
+use matrix_client::{MatrixApi, MatrixErrorKind, NewRoom, content::Message, fake::Fault as MatrixFault};
 
 use crate::{
     scene::{asleep, assert_has, count, last_said, sleep},
-    world::{World, alpha_room},
+    world::{World, alpha, alpha_room},
 };
 
 #[tokio::test(start_paused = true)]
@@ -81,7 +81,7 @@ async fn an_outage_of_the_homeserver_loses_and_doubles_nothing() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_the_homeserver_got_and_did_not_confirm_is_there_once() {
     let world = World::new().await;
-    let lost = MatrixFault::on("send_message_event").user(crate::world::alpha());
+    let lost = MatrixFault::on("send_message_event").user(alpha());
     world
         .matrix
         .plan(lost.fail_after(MatrixErrorKind::Timeout).times(3));
@@ -93,7 +93,7 @@ async fn an_answer_that_the_homeserver_got_and_did_not_confirm_is_there_once() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_the_homeserver_refuses_holds_nothing_up() {
     let world = World::new().await;
-    let refused = MatrixFault::on("send_message_event").user(crate::world::alpha());
+    let refused = MatrixFault::on("send_message_event").user(alpha());
     world.matrix.plan(refused.fail(MatrixErrorKind::Forbidden));
     world.talk("one").await;
     world.talk("two").await;
@@ -228,4 +228,60 @@ async fn a_run_that_letta_lost_is_told_and_can_be_tried_again() {
         world.talk("!retry").await;
         assert_eq!(count(&world.answers_in(&alpha_room()), "hello"), 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_that_was_deleted_in_letta_is_begun_anew() {
+    for killed in [false, true] {
+        let mut world = World::new().await;
+        let room = world
+            .matrix
+            .create_room(&world.admin, &NewRoom::room().is_direct(true).invite([alpha()]))
+            .await
+            .unwrap();
+        world.settled().await;
+        world.says(&room, &Message::text("one")).await;
+        world.settled().await;
+        let agent = AgentId::new("agent-001");
+        let old = only_conversation(&world, &agent).await;
+        world.letta.delete_conversation(&old).await.unwrap();
+        if killed {
+            // It dies while it does not know whether Letta got the message.
+            world.letta.plan(Fault::on("send").hold().0);
+            world.says(&room, &Message::text("two")).await;
+            sleep(2).await;
+            world.restart().await;
+            world.letta.clear_faults();
+        } else {
+            world.says(&room, &Message::text("two")).await;
+        }
+        world.settled().await;
+        assert_eq!(world.answers_in(&room), ["echo: one", "echo: two"]);
+        assert_has(
+            &world.notices_in(&room),
+            "The conversation in this place is gone from Letta. Agent Alpha begins a new one.",
+        );
+        let new = only_conversation(&world, &agent).await;
+        assert_ne!(new, old);
+        world.says(&room, &Message::text("three")).await;
+        world.settled().await;
+        assert_eq!(only_conversation(&world, &agent).await, new);
+        assert_eq!(world.notices_in(&room).len(), 1);
+        // With its agent, the conversation is gone for good.
+        world.letta.delete_agent(&agent).await.unwrap();
+        world.says(&room, &Message::text("four")).await;
+        world.settled().await;
+        assert_has(&world.notices_in(&room), "Agent Alpha no longer exists in Letta.");
+    }
+}
+
+async fn only_conversation(world: &World, agent: &AgentId) -> ConversationId {
+    let all = world
+        .letta
+        .list_conversations(agent, &ConversationQuery::default())
+        .await
+        .unwrap()
+        .conversations;
+    assert_eq!(all.len(), 1, "{all:#?}");
+    all[0].id.clone()
 }
