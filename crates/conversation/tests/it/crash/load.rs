@@ -159,7 +159,7 @@ async fn ten_agents_answer_a_hundred_people_each_in_their_own_room_while_one_is_
                 .await;
         }
     }
-    let is_stuck = |n: usize| n % FEW == 0;
+    let is_stuck = |n: usize| n.is_multiple_of(FEW);
     let expected = |n: usize| -> Vec<String> {
         (0..QUESTIONS)
             .map(|question| format!("answer {question} for {n}."))
