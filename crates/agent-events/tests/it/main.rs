@@ -1,0 +1,9 @@
+//! The events, their order, and the buses that carry them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod crowd;
+mod in_process;
+mod order;
+mod schema;
+mod values;
