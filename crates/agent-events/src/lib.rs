@@ -33,7 +33,7 @@
 //!     correlation_id: event_id!("$question").to_owned(),
 //! };
 //!
-//! let first = bus.publish(turn.event(EventKind::AgentStarted {})).await?;
+//! let first = bus.publish(turn.event(EventKind::AgentStarted { resumed: false })).await?;
 //! let mut events = bus.subscribe(Some(first), Filter::new(Audience::All)).await?;
 //! bus.publish(turn.event(EventKind::AgentThinking { text: None })).await?;
 //!

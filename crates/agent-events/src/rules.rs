@@ -9,7 +9,8 @@ use crate::{AgentEvent, EventKind, EventType};
 
 /// Checks the events of one turn, one after the other.
 ///
-/// 1. `agent_started` comes first, and once.
+/// 1. `agent_started` comes first, and once; with `resumed` also later, and then what comes after it begins anew, but for
+///    decisions that were made.
 /// 2. `agent_thinking` comes before the first tool and before `agent_completed`.
 /// 3. `tool_completed` comes after `tool_executing` of the same call, once each, and `agent_completed` after both.
 /// 4. `approval_resolved` comes after `approval_requested` of the same request and call, once each.
@@ -19,7 +20,7 @@ use crate::{AgentEvent, EventKind, EventType};
 /// use agent_events::{Breach, EventKind, TurnRules};
 ///
 /// let mut rules = TurnRules::default();
-/// rules.observe(&EventKind::AgentStarted {})?;
+/// rules.observe(&EventKind::AgentStarted { resumed: false })?;
 /// rules.observe(&EventKind::AgentThinking { text: None })?;
 /// assert_eq!(rules.finish(), Err(Breach::NotEnded));
 /// # Ok::<(), Breach>(())
@@ -89,8 +90,16 @@ impl TurnRules {
             return Err(Breach::NotStarted(name));
         }
         match kind {
-            EventKind::AgentStarted {} if self.started => return Err(Breach::StartedTwice),
-            EventKind::AgentStarted {} => self.started = true,
+            EventKind::AgentStarted { resumed: false } if self.started => return Err(Breach::StartedTwice),
+            EventKind::AgentStarted { .. } => {
+                let mut approvals = std::mem::take(&mut self.approvals);
+                approvals.retain(|_, progress| *progress == Progress::Closed);
+                *self = Self {
+                    started: true,
+                    approvals,
+                    ..Self::default()
+                };
+            }
             EventKind::AgentThinking { .. } => self.thought = true,
             EventKind::ToolExecuting { .. } | EventKind::AgentCompleted { .. } if !self.thought => {
                 return Err(Breach::NotThought(name));

@@ -32,7 +32,7 @@ impl AgentState {
     #[must_use]
     pub fn after(kind: &EventKind) -> Self {
         match kind {
-            EventKind::AgentStarted {}
+            EventKind::AgentStarted { .. }
             | EventKind::AgentThinking { .. }
             | EventKind::ToolCompleted { .. }
             | EventKind::ApprovalResolved { .. }

@@ -20,11 +20,13 @@ pub(crate) mod live;
 mod membership;
 mod orders;
 pub(crate) mod record;
+mod telling;
 
 use std::{sync::Arc, time::Duration};
 
+use agent_events::EventBus;
 use jiff::Timestamp;
-use letta_client::{LettaApi, LettaErrorKind, ResumeToken, RunId};
+use letta_client::{ConversationRef, LettaApi, LettaError, LettaErrorKind, ResumeToken, RunId};
 use store::{Clock, ConversationStore, Delivery, Lease, StoreError, StoreErrorKind};
 use tokio::sync::watch;
 
@@ -32,7 +34,9 @@ pub(crate) use self::approval::{APPROVAL, Approval};
 pub use self::record::Outcome;
 use self::{
     compose::Composer,
+    listen::{Word, until_told},
     record::{Edits, Post, Record, Step, Task, Transactions},
+    telling::Telling,
 };
 use crate::{
     control::Operator,
@@ -60,6 +64,7 @@ pub(crate) struct Deliverer {
     pub(crate) recovery: Recovery,
     pub(crate) limits: crate::service::DeliveryLimits,
     pub(crate) operator: Arc<dyn Operator>,
+    pub(crate) events: Arc<dyn EventBus>,
 }
 
 /// Where and how a delivery is done.
@@ -107,6 +112,7 @@ struct Work<'a> {
     record: Record,
     transactions: Transactions,
     composer: Composer,
+    telling: Telling,
     /// Whether somebody stopped it.
     stop: watch::Receiver<bool>,
     /// How often Letta spoke of a request that waits for a decision, and none was to be seen.
@@ -130,6 +136,12 @@ impl Deliverer {
     ) -> Result<Finished, Interrupted> {
         let record = Record::read(&delivery).map_err(Interrupted::Corrupt)?;
         let composer = Composer::new(&delivery, &record, setting);
+        let decided = match &record.task {
+            Task::Decision { approval, .. } => self.find_approval(approval).await?,
+            _ => None,
+        };
+        let telling = Telling::new((&self.events, &self.clock), &delivery, &record, decided, setting)
+            .quiet(composer.is_quiet);
         let work = Work {
             deliverer: self,
             setting,
@@ -137,6 +149,7 @@ impl Deliverer {
             delivery,
             record,
             composer,
+            telling,
             stop,
             unseen: 0,
             asks: None,
@@ -365,14 +378,7 @@ impl Work<'_> {
     /// Finds out what became of it. `Go`: Letta does not know of it.
     async fn find_out(&mut self, since: Timestamp, run: Option<&RunId>) -> Result<Next, Interrupted> {
         let to = self.conversation().await?;
-        let found = match &self.record.task {
-            Task::Decision { approval, .. } => self.find_decision(&to, approval.clone(), since, run).await?,
-            _ => {
-                let otid = crate::ids::otid(&self.delivery.of.event_id, self.delivery.of.attempt);
-                self.deliverer.recovery.find(&to, &otid, since, run).await
-            }
-        };
-        Ok(match found {
+        Ok(match self.find_at_last(&to, since, run).await? {
             Ok(Found::Nothing) => match &self.record.step {
                 Step::Sending { .. } => Next::Go,
                 // It ran, and left nothing: a run that fails keeps nothing of what was said to it.
@@ -395,6 +401,38 @@ impl Work<'_> {
         })
     }
 
+    /// While Letta is only away it is waited for, as long as for anything, and the sender told.
+    async fn find_at_last(
+        &mut self,
+        to: &ConversationRef,
+        since: Timestamp,
+        run: Option<&RunId>,
+    ) -> Result<Result<Found, LettaError>, Interrupted> {
+        let (began, mut pause) = (self.deliverer.clock.now(), LETTA_PAUSE);
+        loop {
+            let found = match &self.record.task {
+                Task::Decision { approval, .. } => {
+                    self.find_decision(to, approval.clone(), since, run).await?
+                }
+                _ => {
+                    let otid = crate::ids::otid(&self.delivery.of.event_id, self.delivery.of.attempt);
+                    self.deliverer.recovery.find(to, &otid, since, run).await
+                }
+            };
+            let waited = self.deliverer.clock.now().duration_since(began).unsigned_abs();
+            match found {
+                Err(error) if error.is_retryable() && waited < self.deliverer.limits.give_up_after => {
+                    tracing::debug!(%error, "cannot look what became of it: looking again");
+                    self.tell_to_wait_after(waited, Word::Gone).await;
+                    let wait = error.retry_after();
+                    tokio::time::sleep(wait.unwrap_or_else(|| until_told(waited, pause))).await;
+                    pause = (pause * 2).min(STORE_PAUSE);
+                }
+                found => return Ok(found),
+            }
+        }
+    }
+
     /// Freezes what is to be said about a turn that is over.
     async fn conclude(&mut self, heard: Heard, end: TurnEnd) -> Result<(), Interrupted> {
         let ending = ending::of(
@@ -406,8 +444,12 @@ impl Work<'_> {
             self.can_be_retried(),
         );
         if let (Outcome::Asked, Some(request)) = (&ending.outcome, &heard.approval) {
-            self.record.asks = Some(self.approval_of(request));
+            self.record.asks = Some(Approval {
+                turn: self.telling.turn().cloned(),
+                ..self.approval_of(request)
+            });
         }
+        self.telling.conclude(&heard, &end, &ending.outcome).await;
         let (outcome, mut posts) = (ending.outcome, ending.posts);
         if !self.composer.is_quiet {
             posts = self.with_files(posts, &heard.text).await;
@@ -464,6 +506,9 @@ impl Work<'_> {
             Some(why) => Outcome::Undeliverable { why },
             None => outcome,
         };
+        self.telling
+            .end(&outcome, self.asks.as_ref(), self.record.answers())
+            .await;
         tracing::info!(outcome = ?outcome, "delivered");
         self.delivery.is_open = false;
         self.step(Step::Done { outcome }).await

@@ -12,6 +12,7 @@
 //! use std::{sync::Arc, time::Duration};
 //!
 //! use accounts::AppserviceAccounts;
+//! use agent_events::{BusSettings, InProcessBus};
 //! use conversation::{
 //!     ConversationConfig, ConversationParts, Conversations, Fate, Outcome,
 //!     rights::Right,
@@ -54,6 +55,7 @@
 //!     store: store.clone(),
 //!     clock,
 //!     operator: Arc::new(Nobody),
+//!     events: Arc::new(InProcessBus::new(BusSettings::default(), Arc::new(SystemClock))),
 //! };
 //! let mut config = ConversationConfig::new("agent_", "this instance");
 //! config.rights.allow_user(user_id!("@admin:matrix.test").to_owned(), Right::Talk);

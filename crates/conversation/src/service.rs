@@ -10,6 +10,7 @@ mod watch;
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use accounts::Accounts;
+use agent_events::EventBus;
 use letta_client::LettaApi;
 use matrix_client::MatrixApi;
 use ruma::OwnedRoomId;
@@ -52,6 +53,8 @@ pub struct ConversationParts {
     pub clock: Arc<dyn Clock>,
     /// What only the program around can do.
     pub operator: Arc<dyn Operator>,
+    /// Those who watch what agents do.
+    pub events: Arc<dyn EventBus>,
 }
 
 /// How conversations are carried.

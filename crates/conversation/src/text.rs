@@ -17,6 +17,9 @@ pub use render::{Rendered, render};
 pub use split::{MAX_PART_BYTES, split};
 pub use tools::{ToolState, approval_decided, approval_request, tool_note};
 
+/// What stands at the end of what goes on.
+pub const UNFINISHED: &str = " …";
+
 use matrix_client::content::Message;
 
 /// The message of the agent that says this.

@@ -108,9 +108,25 @@ impl Heard {
     }
 
     fn tool_ended(&mut self, call: &ToolCallId, status: ToolStatus, output: String) {
-        if let Some(used) = self.tools.iter_mut().find(|used| used.call.id == *call) {
-            used.ended = Some((status, now().duration_since(used.began), output));
+        let began = self
+            .tools
+            .iter()
+            .find(|used| used.call.id == *call)
+            .map(|used| used.began);
+        if let Some(began) = began {
+            self.tool_took(call, status, output, now().duration_since(began));
         }
+    }
+
+    fn tool_took(&mut self, call: &ToolCallId, status: ToolStatus, output: String, took: Duration) {
+        if let Some(used) = self.tools.iter_mut().find(|used| used.call.id == *call) {
+            used.ended = Some((status, took, output));
+        }
+    }
+
+    /// Whether the agent neither said nor did anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.tools.is_empty() && self.approval.is_none()
     }
 
     /// What the history has of a run that is over.
@@ -119,13 +135,23 @@ impl Heard {
             run: Some(run.id.clone()),
             ..Self::default()
         };
+        let mut called_at = None;
         for (place, message) in messages.into_iter().enumerate() {
             let item = || ItemId::new(format!("{place}"));
+            let date = message.date;
             match message.item {
                 HistoryItem::Assistant { text } => heard.say(item(), &text),
                 HistoryItem::Reasoning { text } => heard.think(item(), &text),
-                HistoryItem::ToolCalls(calls) => calls.into_iter().for_each(|call| heard.call(call)),
-                HistoryItem::ToolReturn { call, status, output } => heard.tool_ended(&call, status, output),
+                HistoryItem::ToolCalls(calls) => {
+                    called_at = date;
+                    calls.into_iter().for_each(|call| heard.call(call));
+                }
+                HistoryItem::ToolReturn { call, status, output } => {
+                    let took = called_at
+                        .zip(date)
+                        .map(|(called, ended)| ended.duration_since(called));
+                    heard.tool_took(&call, status, output, took.unwrap_or_default().unsigned_abs());
+                }
                 HistoryItem::ApprovalRequest(request) => heard.approval = Some(request),
                 HistoryItem::ApprovalResponse { .. } => heard.approval = None,
                 _ => {}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use accounts::{AccountSettings, Accounts, AppserviceAccounts, PasswordAccounts, RegistrationWay};
+use agent_events::{BusSettings, EventBus, InProcessBus};
 use agent_sync::{Reconciler, RequestCounts, RequestMeter, SyncConfig};
 use async_trait::async_trait;
 use conversation::{
@@ -46,6 +47,7 @@ pub struct Bridge {
     sync: SyncConfig,
     rights: Rights,
     talk: Talk,
+    events: Arc<dyn EventBus>,
     /// Who this is among the instances that share the state, if there can be several.
     instance: Option<String>,
 }
@@ -54,11 +56,13 @@ impl Bridge {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts, sync: SyncConfig, rights: Rights, talk: Talk) -> Self {
+        let events = Arc::new(InProcessBus::new(BusSettings::default(), parts.clock.clone()));
         Self {
             parts,
             sync,
             rights,
             talk,
+            events,
             instance: None,
         }
     }
@@ -67,6 +71,12 @@ impl Bridge {
     #[must_use]
     pub fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    /// What agents are doing, as it happens.
+    #[must_use]
+    pub fn events(&self) -> &Arc<dyn EventBus> {
+        &self.events
     }
 
     /// What keeps agents and Matrix in step.
@@ -117,6 +127,7 @@ impl Bridge {
             store,
             clock,
             operator,
+            events: self.events.clone(),
         };
         let holder = self.instance.as_deref().unwrap_or("letta-matrix");
         let mut config = ConversationConfig::new(self.sync.prefix.clone(), holder);

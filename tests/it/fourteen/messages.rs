@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use agent_events::{BusSettings, InProcessBus};
 use async_trait::async_trait;
 use conversation::{
     ConversationConfig, ConversationParts, Conversations, Fate, Operator, Outcome,
@@ -44,6 +45,7 @@ impl Carrier {
             store: stage.store.clone(),
             clock,
             operator: Arc::new(Nobody),
+            events: Arc::new(InProcessBus::new(BusSettings::default(), Arc::new(SystemClock))),
         };
         let mut config = ConversationConfig::new(stage.config.prefix.clone(), "test");
         config.rights.allow_user(stage.admin.user_id.clone(), Right::Talk);

@@ -18,8 +18,12 @@ use crate::Excerpt;
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EventKind {
-    /// The turn began. Comes first, once.
-    AgentStarted {},
+    /// The turn began. Comes first, once, unless it is resumed.
+    AgentStarted {
+        /// Whoever runs the turn was interrupted and takes it up again: its tools, thoughts and words come anew.
+        #[serde(default, skip_serializing_if = "is_false")]
+        resumed: bool,
+    },
     /// The model is at work.
     AgentThinking {
         /// What it thinks, where people may see that.
@@ -113,6 +117,14 @@ pub enum EventKind {
         /// The piece.
         text: Excerpt,
     },
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What a turn cost.

@@ -30,7 +30,7 @@ pub fn turn(name: &str, room: &str) -> Turn {
 #[must_use]
 pub fn whole_turn() -> Vec<EventKind> {
     vec![
-        EventKind::AgentStarted {},
+        EventKind::AgentStarted { resumed: false },
         EventKind::AgentThinking { text: None },
         EventKind::ToolExecuting {
             tool_call_id: "call-1".into(),

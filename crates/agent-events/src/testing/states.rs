@@ -45,7 +45,9 @@ pub async fn a_state_follows_the_events(bus: Arc<dyn EventBus>) {
 pub async fn states_are_listed_by_agent_id(bus: Arc<dyn EventBus>) {
     let turns = ["c", "a", "b"].map(|name| turn(name, &format!("room-of-{name}")));
     for turn in &turns {
-        bus.publish(turn.event(EventKind::AgentStarted {})).await.unwrap();
+        bus.publish(turn.event(EventKind::AgentStarted { resumed: false }))
+            .await
+            .unwrap();
     }
     let states: Vec<LiveState> = bus.list_states().await.unwrap();
     let listed: Vec<_> = states
@@ -61,7 +63,9 @@ pub async fn states_are_listed_by_agent_id(bus: Arc<dyn EventBus>) {
 /// As those of one that ended well.
 pub async fn states_of_a_failed_turn_are_idle(bus: Arc<dyn EventBus>) {
     let turn = turn("ada", "room");
-    bus.publish(turn.event(EventKind::AgentStarted {})).await.unwrap();
+    bus.publish(turn.event(EventKind::AgentStarted { resumed: false }))
+        .await
+        .unwrap();
     bus.publish(turn.event(an_event(EventType::AgentFailed)))
         .await
         .unwrap();
@@ -77,7 +81,9 @@ pub async fn keeping_an_idle_state_does_nothing(bus: Arc<dyn EventBus>) {
 /// As after a crash.
 pub async fn a_state_without_news_expires(bus: Arc<dyn EventBus>) {
     let turn = turn("ada", "room");
-    bus.publish(turn.event(EventKind::AgentStarted {})).await.unwrap();
+    bus.publish(turn.event(EventKind::AgentStarted { resumed: false }))
+        .await
+        .unwrap();
     until("it is idle again", async || state(&bus).await == AgentState::Idle).await;
     bus.keep_state(&turn.agent.id).await.unwrap();
     assert_eq!(state(&bus).await, AgentState::Idle, "it came back");
@@ -90,8 +96,12 @@ pub async fn a_state_without_news_expires(bus: Arc<dyn EventBus>) {
 /// Longer than it would have been believed.
 pub async fn a_state_that_is_kept_stays(bus: Arc<dyn EventBus>) {
     let (kept, left) = (turn("kept", "room"), turn("left", "room"));
-    bus.publish(left.event(EventKind::AgentStarted {})).await.unwrap();
-    bus.publish(kept.event(EventKind::AgentStarted {})).await.unwrap();
+    bus.publish(left.event(EventKind::AgentStarted { resumed: false }))
+        .await
+        .unwrap();
+    bus.publish(kept.event(EventKind::AgentStarted { resumed: false }))
+        .await
+        .unwrap();
     let names = async || -> Vec<String> {
         let states = bus.list_states().await.unwrap();
         states.into_iter().map(|live| live.agent.name).collect()
@@ -111,7 +121,7 @@ pub async fn waiting_for_a_person_outlasts_work(bus: Arc<dyn EventBus>) {
         .await
         .unwrap();
     assert!(short_lived().expiry.working < short_lived().expiry.awaiting);
-    bus.publish(works.event(EventKind::AgentStarted {}))
+    bus.publish(works.event(EventKind::AgentStarted { resumed: false }))
         .await
         .unwrap();
     until("the one at work is idle", async || {

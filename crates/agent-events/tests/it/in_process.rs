@@ -20,7 +20,9 @@ async fn in_process(settings: BusSettings, case: impl AsyncFnOnce(Arc<dyn EventB
 
 async fn publish(bus: &InProcessBus) -> EventId {
     let turn = turn("ada", "room");
-    bus.publish(turn.event(EventKind::AgentStarted {})).await.unwrap()
+    bus.publish(turn.event(EventKind::AgentStarted { resumed: false }))
+        .await
+        .unwrap()
 }
 
 async fn listen(bus: &InProcessBus, after: EventId) -> Ears {

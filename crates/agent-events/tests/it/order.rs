@@ -16,7 +16,7 @@ fn check(kinds: &[EventKind]) -> Result<(), Breach> {
 }
 
 fn started() -> EventKind {
-    EventKind::AgentStarted {}
+    EventKind::AgentStarted { resumed: false }
 }
 
 fn thinking() -> EventKind {

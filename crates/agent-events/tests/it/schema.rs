@@ -153,13 +153,13 @@ fn the_schema_and_the_code_refuse_what_is_no_event() {
 
 #[test]
 fn what_later_programs_add_is_ignored() {
-    let mut sample = serde_json::to_value(event(EventKind::AgentStarted {})).unwrap();
+    let mut sample = serde_json::to_value(event(EventKind::AgentStarted { resumed: false })).unwrap();
     sample["mood"] = json!("good");
     sample["data"]["reason"] = json!("curiosity");
     sample["agent"]["colour"] = json!("blue");
     assert!(validator().is_valid(&sample));
     assert_eq!(
         serde_json::from_value::<AgentEvent>(sample).unwrap(),
-        event(EventKind::AgentStarted {})
+        event(EventKind::AgentStarted { resumed: false })
     );
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     Deliverer, Interrupted, Next, Work,
     record::{Edits, Outcome, Post, Step, Task},
+    telling::tell_withdrawn,
 };
 use crate::{
     stage::{Stage, edit_of},
@@ -45,6 +46,9 @@ pub(crate) struct Approval {
     pub(crate) calls: Vec<Call>,
     pub(crate) state: ApprovalState,
     pub(crate) since: Timestamp,
+    /// The turn that waits, if those who watch were told that it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) turn: Option<agent_events::Turn>,
 }
 
 /// A tool call that waits.
@@ -52,6 +56,9 @@ pub(crate) struct Approval {
 pub(crate) struct Call {
     pub(crate) id: String,
     pub(crate) name: String,
+    /// With what it is called, for those who watch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) arguments: Option<String>,
 }
 
 /// How an approval stands.
@@ -86,6 +93,7 @@ impl Deliverer {
     pub(crate) async fn withdraw(&self, approval: &mut Approval, stage: &Stage) -> Result<(), Interrupted> {
         approval.state = ApprovalState::Gone;
         self.remember(approval).await?;
+        tell_withdrawn(&*self.events, approval).await;
         if let Some(asked) = &approval.asked {
             let delivery = crate::ids::delivery(asked, &approval.agent, 0);
             let transaction = crate::ids::transaction(&delivery, "withdrawn");
@@ -166,10 +174,12 @@ impl Work<'_> {
                 .map(|call| Call {
                     id: call.id.to_string(),
                     name: call.name.clone(),
+                    arguments: Some(call.arguments.clone()),
                 })
                 .collect(),
             state: ApprovalState::Open,
             since: self.deliverer.clock.now(),
+            turn: None,
         }
     }
 
@@ -240,6 +250,7 @@ impl Work<'_> {
         }
         self.asks = Some(approval);
         self.setting.stage.show_typing(false).await;
+        self.telling.put_off().await;
         self.step(Step::Queued).await?;
         Ok(Next::Later)
     }
@@ -328,6 +339,9 @@ impl Work<'_> {
                 },
             };
             self.deliverer.remember(&approval).await?;
+            if approval.state == ApprovalState::Gone {
+                tell_withdrawn(&*self.deliverer.events, &approval).await;
+            }
         }
         let Some(asked) = &approval.asked else {
             return Ok(());

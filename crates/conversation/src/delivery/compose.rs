@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     decision::HOPS_MARKER,
-    text::{self, MAX_PART_BYTES},
+    text::{self, MAX_PART_BYTES, UNFINISHED},
     turn::ToolUse,
 };
 
@@ -84,7 +84,7 @@ impl Composer {
     /// The answer so far, without addressing anybody.
     pub(crate) fn preview(&self, markdown: &str) -> Option<Value> {
         let mut so_far = markdown.to_owned();
-        so_far.push_str(" …");
+        so_far.push_str(UNFINISHED);
         (so_far.len() <= MAX_PART_BYTES)
             .then(|| self.content(&self.placed(text::content(&text::render(&so_far)), self.is_reply)))
     }

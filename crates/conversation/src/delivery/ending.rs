@@ -1,19 +1,23 @@
 //! What is said when a turn is over. Pure.
 
 use letta_client::StopReason;
+use serde_json::Value;
 
 use super::{
     attachments::without_files,
     compose::Composer,
     live::ANSWER,
-    record::{Outcome, Post},
+    record::{Edits, Outcome, Post},
 };
 use crate::{
     notice,
     settings::Effective,
-    text,
+    text::{self, UNFINISHED},
     turn::{Heard, TurnEnd},
 };
+
+/// What stands in place of the sign that something goes on.
+const BROKEN_OFF: &str = " · broken off";
 
 /// How a delivery ends, and what is said with that.
 #[derive(Debug)]
@@ -57,6 +61,12 @@ pub(super) fn of(
             posts: said,
         };
     }
+    let is_over = |post: &&Post| {
+        let edits = |said: &Post| matches!(&said.edits, Some(Edits::Post(key)) if *key == post.key);
+        post.edits.is_none() && !said.iter().any(edits)
+    };
+    let unfinished: Vec<Post> = posts.iter().filter(is_over).filter_map(broken_off).collect();
+    said.extend(unfinished);
     let outcome = match notice::about(heard, end, &composer.agent_name) {
         None if is_silent => Outcome::Silent,
         None => Outcome::Answered,
@@ -75,6 +85,27 @@ pub(super) fn of(
         }
     };
     Ending { outcome, posts: said }
+}
+
+/// What was shown as going on, and does not.
+fn broken_off(post: &Post) -> Option<Post> {
+    let mut content = post.content.clone();
+    if !content["body"].as_str()?.ends_with(UNFINISHED) {
+        return None;
+    }
+    for field in ["body", "formatted_body"] {
+        if let Some(Value::String(text)) = content.get_mut(field)
+            && let Some(at) = text.rfind(UNFINISHED)
+        {
+            text.replace_range(at..at + UNFINISHED.len(), BROKEN_OFF);
+        }
+    }
+    Some(Post {
+        key: format!("{}.end", post.key),
+        content,
+        edits: Some(Edits::Post(post.key.clone())),
+        event_id: None,
+    })
 }
 
 fn is_cancelled(end: &TurnEnd) -> bool {

@@ -45,8 +45,12 @@ enum Then {
 
 /// What the sender is told about having to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Word {
+pub(super) enum Word {
+    /// Letta cannot be reached.
     Away,
+    /// The same, while it may be at work on the message.
+    Gone,
+    /// The agent does something else.
     Busy,
 }
 
@@ -87,11 +91,10 @@ impl Work<'_> {
                     if waited > self.patience_of(word) || meetings > MAX_MEETINGS {
                         return Ok(self.refused(error));
                     }
-                    if waited >= TELL_AFTER {
-                        self.tell_to_wait(word).await;
-                    }
-                    let wait = error.as_ref().and_then(LettaError::retry_after).unwrap_or(pause);
-                    self.pause(wait).await;
+                    self.tell_to_wait_after(waited, word).await;
+                    let wait = error.as_ref().and_then(LettaError::retry_after);
+                    self.pause(wait.unwrap_or_else(|| until_told(waited, pause)))
+                        .await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     // It was not taken: whoever finds this later need look from now on only.
                     since = self.deliverer.clock.now();
@@ -140,17 +143,23 @@ impl Work<'_> {
 
     fn patience_of(&self, word: Word) -> Duration {
         match word {
-            Word::Away => self.deliverer.limits.give_up_after,
+            Word::Away | Word::Gone => self.deliverer.limits.give_up_after,
             Word::Busy => self.deliverer.limits.busy_patience,
         }
     }
 
     /// Says once that it takes longer, and that nothing is lost.
-    async fn tell_to_wait(&mut self, word: Word) {
+    pub(super) async fn tell_to_wait_after(&mut self, waited: Duration, word: Word) {
+        if waited < TELL_AFTER {
+            return;
+        }
         let agent = &self.composer.agent_name;
         let text = match word {
             Word::Away => {
                 format!("Letta cannot be reached. {agent} gets your message as soon as it is back.")
+            }
+            Word::Gone => {
+                format!("Letta cannot be reached. What became of your message shows when it is back.")
             }
             Word::Busy => format!("{agent} is busy with something else and gets your message after that."),
         };
@@ -207,6 +216,7 @@ impl Work<'_> {
             let event = tokio::select! {
                 _ = typing.tick(), if shows_typing => {
                     stage.show_typing(true).await;
+                    self.telling.keep().await;
                     continue;
                 }
                 begun = live.next() => {
@@ -228,6 +238,7 @@ impl Work<'_> {
                     }
                     let end = heard.take(event);
                     live.heard(&kind, &heard);
+                    self.telling.hear(&kind, &heard, &composer).await;
                     self.note_run(&heard, since).await?;
                     if let Some(end) = end {
                         break Some(end);
@@ -255,10 +266,14 @@ impl Work<'_> {
         for post in live.settle().await {
             self.record.put_post(post);
         }
-        match end {
-            Some(end) => Ok(Next::Over(Box::new((heard, end)))),
-            None => self.find_out(since, heard.run.as_ref()).await,
+        if let Some(end) = end {
+            return Ok(Next::Over(Box::new((heard, end))));
         }
+        Ok(match self.find_out(since, heard.run.as_ref()).await? {
+            // What was heard is shown, and is more than nothing.
+            Next::Over(turn) if turn.0.is_empty() => Next::Over(Box::new((heard, turn.1))),
+            found => found,
+        })
     }
 
     /// Ends a run that Letta may have lost, so that it holds nobody up.
@@ -294,6 +309,14 @@ impl Work<'_> {
 
 fn is_meeting(error: Option<&LettaError>) -> bool {
     error.is_some_and(|error| matches!(error.kind(), LettaErrorKind::Conflict(Conflict::ConcurrentUpdate)))
+}
+
+/// The pause, or as long as it takes until the sender is to be told.
+pub(super) fn until_told(waited: Duration, pause: Duration) -> Duration {
+    match TELL_AFTER.checked_sub(waited) {
+        Some(left) if !left.is_zero() => pause.min(left),
+        _ => pause,
+    }
 }
 
 /// What an error of handing over leads to.

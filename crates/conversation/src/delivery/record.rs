@@ -175,6 +175,15 @@ impl Record {
         self.posts.iter().find(|post| post.key == key)
     }
 
+    /// The events that say the answer, as far as they were sent.
+    pub(crate) fn answers(&self) -> Vec<OwnedEventId> {
+        let parts = self
+            .posts
+            .iter()
+            .filter(|post| post.edits.is_none() && post.key.starts_with("answer."));
+        parts.filter_map(|post| post.event_id.clone()).collect()
+    }
+
     /// Adds a post, or replaces the one of its name.
     pub(crate) fn put_post(&mut self, post: Post) {
         match self.posts.iter_mut().find(|known| known.key == post.key) {

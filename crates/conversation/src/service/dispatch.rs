@@ -30,6 +30,9 @@ const BATCH: u32 = 100;
 /// How long what is known of agents is good for, when a change comes in for an unknown room.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// How old it may be where an agent is a guest: its home may have moved there.
+const SETTLED: Duration = Duration::from_secs(10);
+
 /// How many messages of the history are shown unless somebody says how many.
 const HISTORY: u32 = 10;
 
@@ -113,13 +116,8 @@ impl Engine {
                 return self.write(&arrival.event_id, Plan::nothing(verdict)).await;
             }
         };
-        if !self.rooms.is_known(&arrival.room_id) {
+        if let Some(age) = self.may_be_out_of_date(&arrival.room_id, &event) {
             let now = self.parts.clock.now();
-            // Many changes of state come in for rooms that are being made; what people say must find its room.
-            let age = match event.state_key {
-                Some(_) => FRESH,
-                None => Duration::ZERO,
-            };
             self.rooms.refresh(&*self.parts.store, now, age).await?;
         }
         let scene = Scene {
@@ -140,6 +138,21 @@ impl Engine {
         let plan = self.plan(&scene, decision).await?;
         tracing::debug!(event.id = %event.event_id, room.id = %arrival.room_id, verdict = plan.verdict, "decided");
         self.write(&arrival.event_id, plan).await
+    }
+
+    /// How old what is known of rooms may be for an event; `None`: as old as it is.
+    fn may_be_out_of_date(&self, room: &RoomId, event: &Event) -> Option<Duration> {
+        if self.rooms.is_home(room) {
+            return None;
+        }
+        // Many changes of state come in for rooms that are being made; what people say must find its room.
+        match (self.rooms.is_known(room), &event.state_key) {
+            (false, Some(_)) => Some(FRESH),
+            (false, None) => Some(Duration::ZERO),
+            (true, Some(_)) => None,
+            (true, None) if self.rooms.may_become_home(room) => Some(Duration::ZERO),
+            (true, None) => Some(SETTLED),
+        }
     }
 
     /// Writes a plan down and puts its deliveries in their lanes.

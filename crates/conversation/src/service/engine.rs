@@ -114,6 +114,7 @@ impl Engine {
                 },
                 limits: config.delivery.clone(),
                 operator: parts.operator.clone(),
+                events: parts.events.clone(),
             }),
             speakers: Arc::new(Speakers::new(parts.accounts.clone(), parts.matrix.clone())),
             tasks: JoinSet::new(),

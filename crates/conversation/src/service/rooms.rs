@@ -115,6 +115,19 @@ impl Rooms {
             || self.admin_room.as_deref() == Some(room)
     }
 
+    /// Whether the room is an agent's home as far as is known.
+    pub(super) fn is_home(&self, room: &RoomId) -> bool {
+        self.homes.contains_key(room)
+    }
+
+    /// Whether an agent came into the room that has no home as far as is known: this may become it.
+    pub(super) fn may_become_home(&self, room: &RoomId) -> bool {
+        self.records.get(room).is_some_and(|record| {
+            let mut guests = record.guests.iter();
+            guests.any(|guest| !self.homes.values().any(|agent| agent == guest))
+        })
+    }
+
     /// What is known of a room.
     pub(super) fn get(&self, room_id: &RoomId) -> Option<Room> {
         if !self.is_known(room_id) {

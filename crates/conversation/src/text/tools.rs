@@ -6,7 +6,7 @@ use letta_client::ToolCall;
 use serde::de::IgnoredAny;
 
 use super::{
-    Rendered,
+    Rendered, UNFINISHED,
     plain::{one_line, plain_notice_text, with_visible_controls, without_room_mention},
     render::sanitise,
     split::{MAX_PART_BYTES, json_bytes},
@@ -48,7 +48,7 @@ pub enum ToolState<'a> {
 pub fn tool_note(name: &str, state: ToolState<'_>) -> Rendered {
     let name = name_of(name);
     let body = match state {
-        ToolState::Running => format!("🔧 {name} …"),
+        ToolState::Running => format!("🔧 {name}{UNFINISHED}"),
         ToolState::Done { after } => format!("🔧 {name} · done in {}", seconds(after)),
         ToolState::Failed { after, error } => {
             let after = seconds(after);

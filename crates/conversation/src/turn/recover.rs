@@ -49,7 +49,7 @@ impl Recovery {
     /// Waits until it is certain what became of a message that may have been sent at `since` or later.
     ///
     /// # Errors
-    /// When Letta refuses to tell. While it is only away, it is waited for.
+    /// When Letta cannot tell, because it refuses or is away.
     pub(crate) async fn find(
         &self,
         to: &ConversationRef,
@@ -66,9 +66,6 @@ impl Recovery {
                 Ok(Look::Runs(_)) => {}
                 Ok(Look::Nothing) if self.is_past(began, self.grace) => return Ok(Found::Nothing),
                 Ok(Look::Nothing) => {}
-                Err(error) if error.is_retryable() => {
-                    tracing::debug!(%error, "cannot look what became of a message: looking again");
-                }
                 Err(error) => return Err(error),
             }
             tokio::time::sleep(pause).await;

@@ -17,5 +17,6 @@ mod scene;
 mod streaming;
 mod tools;
 mod waiting;
+mod watching;
 mod ways_in;
 mod world;

@@ -9,8 +9,8 @@ use letta_client::{
 use matrix_client::{MatrixApi, MatrixErrorKind, NewRoom, content::Message, fake::Fault as MatrixFault};
 
 use crate::{
-    scene::{asleep, assert_has, count, last_said, sleep},
-    world::{World, alpha, alpha_room},
+    scene::{asleep, assert_has, count, last_said, letta_with_tools, sleep},
+    world::{World, alpha, alpha_room, beta_room},
 };
 
 #[tokio::test(start_paused = true)]
@@ -177,6 +177,58 @@ async fn a_message_that_letta_loses_each_time_is_given_up_in_the_end_and_can_be_
     world.talk("!retry").await;
     assert_eq!(world.answers_in(&alpha_room()), ["echo: hello", "echo: again"]);
     assert_eq!(world.letta.count("send"), 8 + 8 + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_answer_is_told_when_letta_goes_away_and_gets_it_when_it_is_back() {
+    for letta in [
+        FakeLetta::with_test_agents(),
+        FakeLetta::with_test_agents().without_redis(),
+    ] {
+        let world = World::with(letta).await;
+        world.says_text("[slow 10] hello").await;
+        sleep(3).await;
+        world.letta.down();
+        sleep(120).await;
+        let notices = world.notices_in(&alpha_room());
+        assert_eq!(
+            notices,
+            ["Letta cannot be reached. What became of your message shows when it is back."]
+        );
+        world.letta.up();
+        world.settled().await;
+        assert_eq!(world.answers_in(&alpha_room()).len(), 1);
+        assert_eq!(world.times_heard("agent-001", "hello").await, 1);
+        assert_eq!(world.letta.count("send"), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_shown_as_going_on_is_shown_as_broken_off_when_it_does_not() {
+    for is_killed in [false, true] {
+        let mut world = World::with(letta_with_tools()).await;
+        world.says_text("[trickle 60] [long 60]").await;
+        world
+            .says(&beta_room(), &Message::text(r#"[tool:slow {"seconds": 60}]"#))
+            .await;
+        sleep(10).await;
+        if is_killed {
+            world.kill();
+        }
+        world.letta.crash();
+        world.letta.restart();
+        if is_killed {
+            world.start();
+        }
+        world.settled().await;
+        for room in [alpha_room(), beta_room()] {
+            let said: Vec<_> = world.heard_in(&room).into_iter().map(|(_, text)| text).collect();
+            assert!(!said.iter().any(|text| text.ends_with(" …")), "{said:#?}");
+            assert_has(&said, "React with 🔁");
+        }
+        let tools = world.notices_in(&beta_room());
+        assert_has(&tools, "🔧 slow · broken off");
+    }
 }
 
 #[tokio::test(start_paused = true)]

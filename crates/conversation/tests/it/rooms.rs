@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     scene::{asleep, assert_has, beta, count, group, invite, person, set},
-    world::{World, alpha, alpha_room},
+    world::{World, alpha, alpha_room, bind},
 };
 
 #[tokio::test(start_paused = true)]
@@ -55,6 +55,41 @@ async fn an_invitation_by_a_stranger_is_declined() {
     assert!(world.answers_in(&room).is_empty());
     assert_eq!(world.verdict(&event).await, None);
     assert_eq!(world.letta.count("send"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_words_in_a_home_are_answered_even_if_it_was_written_down_after_its_agent_came() {
+    let world = World::new().await;
+    world.letta.add_agent("agent-003", "Agent Gamma");
+    let appservice = world.matrix.test_appservice();
+    let gamma = world.matrix.add_appservice_user(&appservice.id, "agent_003");
+    let session = appservice.act_as(&gamma);
+    let home = NewRoom::room().invite([world.admin.user_id.clone()]);
+    let home = world.matrix.create_room(&session, &home).await.unwrap();
+    world
+        .matrix
+        .join_room(&world.admin, (&*home).into(), &[])
+        .await
+        .unwrap();
+    // Its agent is seen to come in before whoever made it says whose home it is.
+    world.settled().await;
+    bind(
+        &*world.store,
+        &world.clock,
+        "agent-003",
+        "Agent Gamma",
+        gamma,
+        home.clone(),
+    )
+    .await;
+    let question = world.says(&home, &Message::text("hello")).await;
+    world.settled().await;
+    assert_eq!(
+        world.answers_in(&home),
+        ["echo: hello"],
+        "{:?}",
+        world.verdict(&question).await
+    );
 }
 
 #[tokio::test(start_paused = true)]

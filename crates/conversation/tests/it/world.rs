@@ -6,12 +6,16 @@ use std::{
 };
 
 use accounts::AppserviceAccounts;
+use agent_events::{
+    AgentEvent, Audience, Breach, BusSettings, Delivery, EventBus, EventId, Filter, InProcessBus, check_turns,
+};
 use async_trait::async_trait;
 use conversation::{
     ConversationConfig, ConversationParts, Conversations, Operator,
     rights::Right,
     ways_in::{Inbox, OwnUsers},
 };
+use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use letta_client::{AgentId, fake::FakeLetta};
 use matrix_client::{
@@ -37,6 +41,7 @@ pub struct World {
     pub config: ConversationConfig,
     pub clock: Arc<TestClock>,
     pub admin: Session,
+    pub events: Arc<InProcessBus>,
     service: Mutex<Option<Service>>,
 }
 
@@ -48,6 +53,9 @@ struct Service {
 impl Drop for World {
     fn drop(&mut self) {
         self.kill();
+        if !std::thread::panicking() {
+            self.check_events();
+        }
     }
 }
 
@@ -90,6 +98,7 @@ impl World {
             service_store: store.clone(),
             store,
             config,
+            events: Arc::new(InProcessBus::new(BusSettings::default(), clock.clone())),
             clock,
             admin,
             service: Mutex::default(),
@@ -113,6 +122,7 @@ impl World {
             store: self.service_store.clone(),
             clock: self.clock.clone(),
             operator: Arc::new(NoOperator),
+            events: self.events.clone(),
         };
         let own = OwnUsers::new(self.matrix.test_appservice().sender, "agent_");
         let inbox = Arc::new(Inbox::new(self.service_store.clone(), self.clock.clone(), own));
@@ -167,6 +177,40 @@ impl World {
         }
         between();
         self.start_service();
+    }
+
+    // ---- those who watch ----
+
+    /// Everything that was told to those who watch; `None` when it was too much to be retained.
+    pub fn events(&self) -> Option<Vec<Arc<AgentEvent>>> {
+        let everything = self
+            .events
+            .subscribe(Some(EventId::ZERO), Filter::new(Audience::All));
+        let mut told = everything.now_or_never().unwrap().unwrap();
+        let mut events = Vec::new();
+        while let Some(Some(delivery)) = told.next().now_or_never() {
+            match delivery {
+                Delivery::Event(event) => events.push(event),
+                Delivery::Gap { .. } | Delivery::Closed(_) => return None,
+            }
+        }
+        Some(events)
+    }
+
+    /// That each turn was told in order. Some may wait for a decision.
+    fn check_events(&self) {
+        let events = self.events().unwrap_or_default();
+        match check_turns(events.iter().map(|event| &**event)) {
+            Ok(()) => {}
+            Err(error) if error.breach == Breach::NotEnded => {}
+            Err(error) => {
+                let of_turn = events
+                    .iter()
+                    .filter(|event| event.turn.correlation_id == error.correlation_id);
+                let kinds: Vec<_> = of_turn.map(|event| &event.kind).collect();
+                panic!("{error}: {}: {kinds:#?}", error.breach);
+            }
+        }
     }
 
     // ---- people ----
