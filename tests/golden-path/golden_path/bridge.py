@@ -87,6 +87,10 @@ class Bridge:
                 self.kill()
         return self.process.returncode
 
+    def logged(self, words, begin):
+        """Whether its log has these words, from this place on."""
+        return words.encode() in self.log.read_bytes()[begin:]
+
     def tail(self, begin=0, lines=60):
         """The end of its log, from this place on."""
         text = self.log.read_bytes()[begin:].decode(errors="replace").splitlines() if self.log.exists() else []

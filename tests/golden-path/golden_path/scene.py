@@ -38,10 +38,10 @@ class Question:
 class Scene:
     """Everything that a check needs."""
 
-    def __init__(self, letta, model, bridge, ann, stranger, agents, tools, random, rounds):
+    def __init__(self, letta, model, bridge, ann, stranger, agents, tools, random, rounds, outage):
         self.letta, self.model, self.bridge, self.random = letta, model, bridge, random
         self.ann, self.stranger, self.tools = ann, stranger, tools
-        self.agents, self.rounds = agents, rounds
+        self.agents, self.rounds, self.outage = agents, rounds, outage
         self.talker, self.user_of_tools, self.third = agents
         self.asked = []
         self.space = ""
@@ -92,6 +92,10 @@ class Scene:
     def notice(self, question, words):
         """The agent's notice with these words since the question, if there is one."""
         return next((said for said in self.since(question) if said.is_notice and words in said.body), None)
+
+    def notices(self, question, words):
+        """All of them."""
+        return [said for said in self.since(question) if said.is_notice and words in said.body]
 
     def finished(self, question):
         return [said for said in self.answers(question) if not said.body.endswith(UNFINISHED)]
