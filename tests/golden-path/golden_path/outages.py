@@ -1,20 +1,15 @@
 """Everything goes away and comes back, and every message is answered once all the same."""
 import asyncio
-import contextlib
-import time
 
+from .absence import LONG, RECOVERY, all_are_answered, away, wait_out_an_outage_of_letta
 from .person import UNFINISHED
-from .services import heard_by, switch
+from .services import heard_by
 from .tools import TOOL, call_of, request
 from .waiting import until
 
-RECOVERY = 60  # seconds until an answer that was interrupted
 MARKERS = ("[slow 5]", "[slow 2] [trickle 3]", "[trickle 5]", "[slow 1]")
 LONGEST_ANSWER = 6.5  # seconds
 TOOL_RUNS = 6  # seconds
-LONG = 60  # seconds from which on an outage is one of which people must hear
-TOLD = 45  # seconds until they do: the bridge tells it after 20, with its next try, and these become rarer, down to one in 30
-AWAY, WAITS = "Letta cannot be reached", "⏳"
 
 
 async def a_bridge_that_is_killed_answers_once_all_the_same(scene):
@@ -79,44 +74,6 @@ async def what_comes_in_while_both_go_away_and_come_back_is_answered_at_the_end(
         questions += [await scene.ask(agent, "and now?") for agent in scene.agents]
         await wait_out_an_outage_of_letta(scene, questions)
     await all_are_answered(scene, questions)
-
-
-@contextlib.asynccontextmanager
-async def away(server):
-    await switch("stop", server)
-    try:
-        yield
-    finally:
-        await switch("start", server)
-
-
-async def wait_out_an_outage_of_letta(scene, questions):
-    """In a long one everybody is told: in each room once that Letta is away, and behind each further message that it waits."""
-    began = time.monotonic()
-    if scene.outage >= LONG:
-        for first, *others in by_room(scene, questions):
-            await until(lambda: scene.notices(first, AWAY), "people are told that Letta is away", began + TOLD - time.monotonic())
-            print(f"        {first.agent.name}: people were told after {time.monotonic() - began:.0f} s", flush=True)
-            await until(lambda: len(scene.notices(first, WAITS)) == len(others), "people are told that their messages wait", TOLD)
-    await asyncio.sleep(max(0, began + scene.outage - time.monotonic()))
-
-
-async def all_are_answered(scene, questions):
-    """Each once, those of a room in the order in which they were asked, and whoever was told to wait was told once."""
-    began = time.monotonic()
-    answers = await asyncio.gather(*(scene.answer(question, RECOVERY) for question in questions))
-    print(f"        all were answered {time.monotonic() - began:.0f} s after the end of the outage", flush=True)
-    places = {id(said): place for agent in scene.agents for place, said in enumerate(scene.said(agent))}
-    place_of = {question.mark: places[id(answer)] for question, answer in zip(questions, answers)}
-    for asked in by_room(scene, questions):
-        order = [place_of[question.mark] for question in asked]
-        assert order == sorted(order), f"{asked[0].agent.name} answered in another order: {order}"
-        told = scene.notices(asked[0], AWAY)
-        assert len(told) <= 1, told
-
-
-def by_room(scene, questions):
-    return [[question for question in questions if question.agent is agent] for agent in scene.agents]
 
 
 async def every_message_was_answered_as_often_as_it_should_and_nothing_is_unfinished(scene):
