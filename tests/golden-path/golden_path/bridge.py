@@ -70,6 +70,10 @@ class Bridge:
         except OSError:
             return False
 
+    def sync(self):
+        """Tells it to look now who is there."""
+        self.process.send_signal(signal.SIGHUP)
+
     def kill(self):
         """Ends it as a power cut would."""
         self.process.kill()

@@ -14,7 +14,7 @@ import time
 import traceback
 from collections import Counter
 
-from . import outages, steering, talking, tools
+from . import homes, outages, steering, talking, tools
 from .bridge import Bridge, CannotRun
 from .person import Person
 from .scene import Agent, Scene
@@ -28,7 +28,7 @@ OUTAGE = 4  # seconds for which a server is away, beside what it needs to stop a
 OUTAGES_OF_ONE, OUTAGES_OF_ALL = 2, 4  # how often a check waits for so long, and all of them
 FIRST = talking.a_person_signs_in_and_comes_into_the_space_and_the_rooms
 # One after another; what stands beside each other runs at once, with different agents.
-STAGES = (((FIRST,),), ((talking, steering), (tools,)), ((outages,),))
+STAGES = (((FIRST,),), ((homes,),), ((talking, steering), (tools,)), ((outages,),))
 
 
 def main(arguments):
@@ -66,18 +66,19 @@ async def run(options, outcomes):
             # It is stopped and started, and would become another one in the middle.
             raise CannotRun(f"Letta was started with{'out' if wanted else ''} Redis, and REAL_LETTA_REDIS says otherwise")
         print(f"Letta with{'' if wanted else 'out'} Redis", flush=True)
+        tag = f"golden-{name}"
         names = {"free": f"look_{name}", "asking": f"look_and_ask_{name}"}
         tool_ids = [letta.tool(names["free"]), letta.tool(names["asking"], asks=True)]
-        agents = [Agent(each, letta.agent(each, f"golden-{name}", tool_ids)) for each in
+        agents = [Agent(each, letta.agent(each, tag, tool_ids)) for each in
                   (f"Golden {kind} {name}" for kind in ("Talker", "Craftsman", "Third"))]
         ann = await stack.enter_async_context(Person(f"ann_{name}"))
         stranger = await stack.enter_async_context(Person(f"stranger_{name}"))
         bridge = await stack.enter_async_context(Bridge(folder, {
             "LETTA_MATRIX_PERMISSIONS": f"{ann.user_id}=approve",
             "LETTA_MATRIX_INVITE": f"{ann.user_id},{stranger.user_id}",
-            "LETTA_MATRIX_INCLUDE": f"tag:golden-{name}",
+            "LETTA_MATRIX_INCLUDE": f"tag:{tag}",
         }))
-        scene = Scene(letta, Model(), bridge, ann, stranger, agents, names, random.Random(options.seed), options.rounds,
+        scene = Scene(letta, Model(), bridge, ann, stranger, agents, tag, names, random.Random(options.seed), options.rounds,
                       options.outage)
         scene.find_homes()
         for stage in STAGES:
