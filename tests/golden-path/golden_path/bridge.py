@@ -70,6 +70,10 @@ class Bridge:
         except OSError:
             return False
 
+    def sync(self):
+        """Tells it to look now who is there."""
+        self.process.send_signal(signal.SIGHUP)
+
     def kill(self):
         """Ends it as a power cut would."""
         self.process.kill()
@@ -86,6 +90,10 @@ class Bridge:
             except subprocess.TimeoutExpired:
                 self.kill()
         return self.process.returncode
+
+    def logged(self, words, begin):
+        """Whether its log has these words, from this place on."""
+        return words.encode() in self.log.read_bytes()[begin:]
 
     def tail(self, begin=0, lines=60):
         """The end of its log, from this place on."""

@@ -1,12 +1,12 @@
 """Everything goes away and comes back, and every message is answered once all the same."""
 import asyncio
 
+from .absence import LONG, RECOVERY, all_are_answered, away, wait_out_an_outage_of_letta
 from .person import UNFINISHED
-from .services import heard_by, switch
+from .services import heard_by
 from .tools import TOOL, call_of, request
 from .waiting import until
 
-RECOVERY = 60  # seconds until an answer that was interrupted
 MARKERS = ("[slow 5]", "[slow 2] [trickle 3]", "[trickle 5]", "[slow 1]")
 LONGEST_ANSWER = 6.5  # seconds
 TOOL_RUNS = 6  # seconds
@@ -45,26 +45,35 @@ async def a_decision_outlives_a_bridge_that_is_killed(scene):
 
 
 async def a_homeserver_that_goes_away_gets_the_answer_when_it_is_back(scene):
+    length_of_log = scene.bridge.log.stat().st_size
     questions = await asyncio.gather(*(scene.ask(agent, marker) for agent, marker in
                                        zip(scene.agents, ("[slow 3]", "[trickle 4]", "[slow 1]"))))
+    questions.append(await scene.ask(scene.talker, "and now?"))
     await asyncio.sleep(1.5)
-    await switch("stop", "synapse")
-    try:
-        await asyncio.sleep(4)
-    finally:
-        await switch("start", "synapse")
-    await asyncio.gather(*(scene.answer(question, RECOVERY) for question in questions))
+    async with away("synapse"):
+        # People cannot be told anything now. Those who run the bridge can.
+        await asyncio.sleep(scene.outage)
+        assert scene.outage < LONG or scene.bridge.logged("the homeserver does not take what is to be said", length_of_log)
+    await all_are_answered(scene, questions)
 
 
 async def what_comes_in_while_letta_is_away_is_answered_when_it_is_back(scene):
-    await switch("stop", "letta")
-    try:
+    async with away("letta"):
         questions = [await scene.ask(agent, "are you there?") for agent in scene.agents]
-        questions.append(await scene.ask(scene.talker, "and now?"))
-        await asyncio.sleep(1)
-    finally:
-        await switch("start", "letta")
-    await asyncio.gather(*(scene.answer(question, RECOVERY) for question in questions))
+        questions += [await scene.ask(agent, "and now?") for agent in (scene.talker, scene.third)]
+        questions.append(await scene.ask(scene.talker, "still not?"))
+        await wait_out_an_outage_of_letta(scene, questions)
+    await all_are_answered(scene, questions)
+
+
+async def what_comes_in_while_both_go_away_and_come_back_is_answered_at_the_end(scene):
+    async with away("letta"):
+        questions = [await scene.ask(agent, "are you there?") for agent in scene.agents]
+        async with away("synapse"):
+            await asyncio.sleep(scene.outage)
+        questions += [await scene.ask(agent, "and now?") for agent in scene.agents]
+        await wait_out_an_outage_of_letta(scene, questions)
+    await all_are_answered(scene, questions)
 
 
 async def every_message_was_answered_as_often_as_it_should_and_nothing_is_unfinished(scene):

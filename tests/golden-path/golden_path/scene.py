@@ -38,21 +38,29 @@ class Question:
 class Scene:
     """Everything that a check needs."""
 
-    def __init__(self, letta, model, bridge, ann, stranger, agents, tools, random, rounds):
+    def __init__(self, letta, model, bridge, ann, stranger, agents, tag, tools, random, rounds, outage):
         self.letta, self.model, self.bridge, self.random = letta, model, bridge, random
-        self.ann, self.stranger, self.tools = ann, stranger, tools
-        self.agents, self.rounds = agents, rounds
+        self.ann, self.stranger, self.tag, self.tools = ann, stranger, tag, tools
+        self.agents, self.rounds, self.outage = agents, rounds, outage
         self.talker, self.user_of_tools, self.third = agents
         self.asked = []
         self.space = ""
 
+    def another_agent(self, name):
+        """A further agent, which none of the other checks speaks with."""
+        return Agent(name, self.letta.agent(name, self.tag))
+
     def find_homes(self):
         """What the bridge made for the agents."""
-        status = subprocess.run([*self.bridge.command[:1], "status", "--json"], cwd=self.bridge.folder, env=self.bridge.env,
-                                capture_output=True, text=True, timeout=USUALLY, check=True)
-        homes = {home["agent_id"]: home for home in json.loads(status.stdout)}
+        homes = self.homes()
         for agent in self.agents:
             agent.user_id, agent.alias = homes[agent.agent_id]["user_id"], homes[agent.agent_id]["room_alias"]
+
+    def homes(self):
+        """What the bridge made for which agent's id."""
+        status = subprocess.run([*self.bridge.command[:1], "status", "--json"], cwd=self.bridge.folder, env=self.bridge.env,
+                                capture_output=True, text=True, timeout=USUALLY, check=True)
+        return {home["agent_id"]: home for home in json.loads(status.stdout)}
 
     @property
     def space_alias(self):
@@ -92,6 +100,10 @@ class Scene:
     def notice(self, question, words):
         """The agent's notice with these words since the question, if there is one."""
         return next((said for said in self.since(question) if said.is_notice and words in said.body), None)
+
+    def notices(self, question, words):
+        """All of them."""
+        return [said for said in self.since(question) if said.is_notice and words in said.body]
 
     def finished(self, question):
         return [said for said in self.answers(question) if not said.body.endswith(UNFINISHED)]

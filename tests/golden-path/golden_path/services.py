@@ -10,6 +10,7 @@ CTL = Path(__file__).resolve().parents[2] / "real-services/ctl"
 SLOWEST = 60  # seconds for one request
 LONGEST_START = 120  # seconds for a server to stop or start
 MODEL, EMBEDDING = "openai-proxy/fake-model", "openai/text-embedding-3-small"
+NOBODY = "agent-00000000-0000-4000-8000-000000000000"
 
 TOOL = '''def {name}(word: str) -> str:
     """Looks a word up.
@@ -69,6 +70,14 @@ class Letta:
                                                 "default_requires_approval": asks})
         self.made.append(f"/v1/tools/{tool['id']}")
         return tool["id"]
+
+    def has_redis(self):
+        """Whether it keeps the events of runs: without Redis it says so before it looks whose they are."""
+        try:
+            self.call("POST", "/v1/conversations/default/stream", {"agent_id": NOBODY})
+        except AssertionError as error:
+            return "requires Redis" not in str(error)
+        return True
 
     def history(self, agent):
         """Everything that was said to the agent and by it, oldest first."""

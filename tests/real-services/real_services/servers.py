@@ -146,11 +146,13 @@ class Letta(Server):
 
     def env(self):
         servers = self.stack.servers
+        # Without it Letta keeps no events of a run, and has no locks.
+        redis = {} if os.environ.get("REAL_LETTA_REDIS") == "0" else {
+            "LETTA_REDIS_HOST": "127.0.0.1", "LETTA_REDIS_PORT": servers["letta-redis"].port}
         return process.plain_environment(
             HOME=self.data, LETTA_DIR=self.data / ".letta", LETTA_SERVER_PASSWORD=LETTA_PASSWORD,
             LETTA_PG_URI=servers["letta-postgres"].url(),
-            LETTA_REDIS_HOST="127.0.0.1", LETTA_REDIS_PORT=servers["letta-redis"].port,
-            OPENAI_API_KEY="openai-key-for-tests", OPENAI_BASE_URL=servers["llm"].url(),
+            **redis, OPENAI_API_KEY="openai-key-for-tests", OPENAI_BASE_URL=servers["llm"].url(),
             LETTA_LOGGING_LOG_LEVEL="WARNING", LETTA_TELEMETRY_ENABLE_DATADOG="false", DO_NOT_TRACK=1, PYTHONUNBUFFERED=1)
 
     def answers(self):
