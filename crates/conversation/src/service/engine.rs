@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use letta_client::AgentId;
 use ruma::{OwnedEventId, OwnedRoomId, RoomId};
 use serde_json::json;
-use store::{Delivery, Lease, StoreError, StoreErrorKind};
+use store::{Delivery, Lease, StoreError};
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
@@ -503,5 +503,5 @@ fn worker_of(delivery: &Delivery) -> String {
 
 /// Whether the state is only away for now.
 pub(super) fn is_away(error: &StoreError) -> bool {
-    error.kind() == StoreErrorKind::Unavailable
+    error.is_retryable()
 }
