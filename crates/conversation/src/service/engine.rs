@@ -1,7 +1,7 @@
 //! What is at work, and what waits.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -66,6 +66,9 @@ pub(super) struct Engine {
     pub(super) rooms: Rooms,
     pub(super) lanes: Lanes,
     pub(super) budgets: Budgets,
+    /// For which messages something was taken out of the budgets already: those of an event that is decided about again,
+    /// because the decision could not be written down.
+    pub(super) paid: HashSet<(OwnedEventId, AgentId)>,
     /// Everything that waits for a decision, and what did not long ago.
     pub(super) approvals: BTreeMap<String, Approval>,
     /// What failed last in a room.
@@ -97,6 +100,7 @@ impl Engine {
             rooms,
             lanes: Lanes::default(),
             budgets: Budgets::new(&config.delivery),
+            paid: HashSet::new(),
             approvals: BTreeMap::new(),
             failed: HashMap::new(),
             is_behind: false,
