@@ -36,11 +36,15 @@ async fn a_persons_message_is_answered_once() {
     let second = person.says("and again").await;
     person.hears_at_last("echo: and again").await;
     assert_eq!(person.hears(), ["echo: hello", "echo: and again"]);
-    let explained = servers.program.run(&["explain", second.as_str(), "--json"]).await;
-    assert_eq!(explained.code, 0, "{explained:?}");
-    let fate = explained.json();
-    assert_eq!(fate["verdict"], "for agent-001");
-    assert_eq!(fate["deliveries"][0]["outcome"]["outcome"], "answered", "{fate}");
+    // It is over a moment after it was heard.
+    until("it is known what became of it", async || {
+        let explained = servers.program.run(&["explain", second.as_str(), "--json"]).await;
+        assert_eq!(explained.code, 0, "{explained:?}");
+        let fate = explained.json();
+        assert_eq!(fate["verdict"], "for agent-001");
+        fate["deliveries"][0]["outcome"]["outcome"] == "answered"
+    })
+    .await;
     let unknown = servers.program.run(&["explain", "$unknown"]).await;
     assert_eq!(unknown.code, 1, "{unknown:?}");
 
@@ -113,6 +117,12 @@ async fn without_an_application_service_rooms_are_read() {
     })
     .await;
     let person = Person::in_the_room_of("Agent Alpha", &setup.matrix).await;
+    // What was said before the account's first sync is not for its agent.
+    until("the agent's account asks for what comes next", async || {
+        let syncs = setup.matrix.calls_of("sync");
+        syncs.iter().filter(|call| call.is_by(&person.agent)).count() >= 2
+    })
+    .await;
     person.says("hello").await;
     person.hears_at_last("echo: hello").await;
     assert_eq!(person.hears(), ["echo: hello"]);

@@ -3,7 +3,7 @@
 //! Everything that writes tries again by itself, and each part only knows that it waits. What they all wait for is
 //! found out here and told once, with what to do about it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use store::{Clock, Store, StoreErrorKind};
 use tokio::sync::watch;
@@ -26,6 +26,8 @@ pub(super) struct StateWatch {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     trouble: watch::Sender<Option<String>>,
+    /// What was told in the present outage: a state that many wait for is locked and out of reach by turns.
+    told: BTreeSet<&'static str>,
 }
 
 impl StateWatch {
@@ -35,6 +37,7 @@ impl StateWatch {
             store,
             clock,
             trouble: watch::Sender::new(None),
+            told: BTreeSet::new(),
         }
     }
 
@@ -44,7 +47,7 @@ impl StateWatch {
     }
 
     /// Goes on until it is dropped.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         loop {
             self.find_out().await;
             let began = self.clock.now();
@@ -60,21 +63,21 @@ impl StateWatch {
         }
     }
 
-    async fn find_out(&self) {
+    async fn find_out(&mut self) {
         let written = self
             .store
             .acquire_lease(LEASE, HOLDER, self.clock.now(), Duration::ZERO)
             .await;
         let Err(error) = written else {
             self.trouble.send_replace(None);
+            self.told.clear();
             return;
         };
-        // What it is can change, for example from locked to full.
         let words = words(error.kind());
-        if self.trouble.borrow().as_deref() == Some(words) {
+        self.trouble.send_replace(Some(words.to_owned()));
+        if !self.told.insert(words) {
             return;
         }
-        self.trouble.send_replace(Some(words.to_owned()));
         let failure = failure::of_store(&error, &self.config);
         tracing::warn!(
             "{}. {} Until then messages wait, and none is lost; the log tells when it works again",
