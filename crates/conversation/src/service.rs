@@ -14,7 +14,7 @@ use agent_events::EventBus;
 use letta_client::LettaApi;
 use matrix_client::MatrixApi;
 use ruma::OwnedRoomId;
-use store::{Clock, ConversationStore, Lease, StoreError, StoreErrorKind};
+use store::{Clock, ConversationStore, Lease, StoreError};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use self::engine::Engine;
@@ -198,7 +198,7 @@ impl Conversations {
 
     async fn wait_for_lease(&self) -> Result<Lease, ConversationError> {
         let (store, holder) = (&self.parts.store, &self.config.holder);
-        let mut is_told = false;
+        let (mut is_told, mut is_failing) = (false, false);
         loop {
             let now = self.parts.clock.now();
             match store.acquire_lease(LEASE, holder, now, LEASE_FOR).await {
@@ -208,8 +208,10 @@ impl Conversations {
                     tracing::info!("another instance carries the messages: waiting for it to end");
                 }
                 Ok(None) => {}
-                Err(error) if error.kind() == StoreErrorKind::Unavailable => {
-                    tracing::warn!(%error, "the state cannot be reached: messages wait");
+                Err(error) if error.is_retryable() => {
+                    if !std::mem::replace(&mut is_failing, true) {
+                        tracing::warn!(%error, "the state cannot be reached: messages wait");
+                    }
                 }
                 Err(error) => return Err(ConversationError::Store(error)),
             }
@@ -218,12 +220,15 @@ impl Conversations {
     }
 
     async fn load(&self, lease: &Lease) -> Result<Engine, ConversationError> {
+        let mut is_failing = false;
         loop {
             let own = Own::new(self.parts.accounts.bot().to_owned(), self.config.prefix.clone());
             match Engine::load(&self.parts, &self.config, own, lease.clone()).await {
                 Ok(engine) => return Ok(engine),
-                Err(error) if error.kind() == StoreErrorKind::Unavailable => {
-                    tracing::warn!(%error, "the state cannot be read: messages wait");
+                Err(error) if error.is_retryable() => {
+                    if !std::mem::replace(&mut is_failing, true) {
+                        tracing::warn!(%error, "the state cannot be read: messages wait");
+                    }
                     tokio::time::sleep(ASK_EVERY).await;
                 }
                 Err(error) => return Err(ConversationError::Store(error)),
@@ -245,6 +250,7 @@ impl Conversations {
             ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         let mut renewed_at = Instant::now();
+        let mut is_overdue = false;
         engine.start_all();
         engine.dispatch().await?;
         loop {
@@ -260,16 +266,22 @@ impl Conversations {
                 _ = renew.tick() => {
                     let now = self.parts.clock.now();
                     match self.parts.store.renew_lease(lease, now, LEASE_FOR).await {
-                        Ok(Some(_)) => renewed_at = Instant::now(),
+                        Ok(Some(_)) => {
+                            renewed_at = Instant::now();
+                            is_overdue = false;
+                        }
                         Ok(None) => {
                             tracing::warn!("another instance carries the messages now");
                             return Ok(false);
                         }
                         // Writes under it are still refused as soon as somebody else has it.
-                        Err(error) if renewed_at.elapsed() < LEASE_FOR => {
+                        Err(error) if is_overdue || renewed_at.elapsed() < LEASE_FOR => {
                             tracing::debug!(%error, "the lease could not be renewed");
                         }
-                        Err(error) => tracing::warn!(%error, "the lease could not be renewed"),
+                        Err(error) => {
+                            is_overdue = true;
+                            tracing::warn!(%error, "the lease could not be renewed");
+                        }
                     }
                 }
                 _ = forget.tick() => engine.forget(self.config.keep).await,

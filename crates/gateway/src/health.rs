@@ -25,7 +25,7 @@ pub(crate) async fn live(State(gateway): State<Arc<Gateway>>) -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// `GET /ready`: whether agents and Matrix are in step, as far as anybody knows.
+/// `GET /ready`: whether agents and Matrix are in step, as far as anybody knows, and messages can be kept.
 pub(crate) async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     let status = gateway.status.borrow().clone();
     let completed_at = status.completed_at.map(|at| at.to_string());
@@ -69,6 +69,9 @@ fn has_ended(gateway: &Gateway) -> bool {
 fn why_not_ready(gateway: &Gateway, status: &ServiceStatus) -> Option<String> {
     if has_ended(gateway) {
         return Some("the service has ended".to_owned());
+    }
+    if let Some(trouble) = gateway.state.as_ref().and_then(|state| state.borrow().clone()) {
+        return Some(trouble);
     }
     let failing = status.outage.as_ref().map(|outage| match &outage.error {
         // What a panic says is for the log.

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `POST /webhook/new-agent` | whoever makes agents, with a [signature](sign) | asks for a sync |
 //! | `GET /health` | a supervisor | 200 while the service lives |
-//! | `GET /ready` | a supervisor | 200 while syncs come about, else 503 and why |
+//! | `GET /ready` | a supervisor | 200 while syncs come about and the state can be written, else 503 and why |
 //! | `GET /health/agent-provisioning` | monitoring | how many agents have no home |
 //! | `PUT /_matrix/app/v1/transactions/{txnId}` | the homeserver, with the `hs_token` | 200 once the [`EventSink`] keeps the events |
 //! | `POST /_matrix/app/v1/ping` | the homeserver, with the `hs_token` | 200 |
@@ -93,6 +93,8 @@ pub struct Gateway {
     webhook_secret: Option<SecretString>,
     events: Option<Arc<dyn EventSink>>,
     ready_within: Duration,
+    /// Why the state cannot be written, while it cannot.
+    state: Option<watch::Receiver<Option<String>>>,
     /// What was logged already: a homeserver that pushes does so for ever.
     told_of_push: AtomicBool,
     told_of_no_events: AtomicBool,
@@ -112,6 +114,7 @@ impl Gateway {
             webhook_secret: None,
             events: None,
             ready_within: Duration::from_secs(10 * 60),
+            state: None,
             told_of_push: AtomicBool::new(false),
             told_of_no_events: AtomicBool::new(false),
             told_of_failure: AtomicBool::new(false),
@@ -144,6 +147,14 @@ impl Gateway {
     #[must_use]
     pub fn with_ready_within(mut self, limit: Duration) -> Self {
         self.ready_within = limit;
+        self
+    }
+
+    /// Who knows why the state cannot be written: while it cannot (`Some`), the service is not ready. Everybody may read
+    /// the words.
+    #[must_use]
+    pub fn with_state(mut self, trouble: watch::Receiver<Option<String>>) -> Self {
+        self.state = Some(trouble);
         self
     }
 }

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    error::Error as StdError,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -88,7 +89,7 @@ pub(crate) async fn take(
         }
         Ok(Err(error)) => {
             if !gateway.told_of_failure.swap(true, Ordering::Relaxed) {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                let cause = causes(&error);
                 tracing::warn!(%error, cause, "events stay in the homeserver's queue");
             }
             not_kept()
@@ -106,6 +107,17 @@ async fn keep(sink: Arc<dyn EventSink>, pushed: Pushed) -> Result<(), SinkError>
         Pushed::Events(_) | Pushed::NoEvents => Ok(()),
         Pushed::Nonsense { raw, reason } => sink.set_aside(&raw, &reason).await,
     }
+}
+
+/// Why, to the last reason.
+fn causes(error: &SinkError) -> String {
+    let mut causes = Vec::new();
+    let mut cause = StdError::source(error);
+    while let Some(error) = cause {
+        causes.push(error.to_string());
+        cause = error.source();
+    }
+    causes.join(": ")
 }
 
 fn not_kept() -> Response {

@@ -330,13 +330,28 @@ pub(crate) fn of_state(error: &StoreError, database: &Sourced<Database>) -> Fail
     let (what, check) = match &database.value {
         Database::Sqlite(path) => (
             format!("the state file {}", path.display()),
-            format!("Check {setting}."),
+            format!("Check {setting}, and the disk and the quota of that file."),
         ),
         address @ Database::Postgres(_) => (
             format!("the state in {address}"),
             format!("Check {setting}, and whether the PostgreSQL server runs."),
         ),
     };
+    match error.kind() {
+        StoreErrorKind::Full => {
+            return Failure::new(format!("{what} cannot be written: its disk is full"))
+                .caused_by(error)
+                .advice("Make room on that disk.");
+        }
+        StoreErrorKind::Busy => {
+            return Failure::new(format!(
+                "{what} cannot be written: another program keeps it locked"
+            ))
+            .caused_by(error)
+            .advice("End that program: a backup, or somebody who looks into the state.");
+        }
+        _ => {}
+    }
     let advice = match error.kind() {
         StoreErrorKind::Refused => format!(
             "Check the user, the password and the database's name in {setting}. The database must exist, and this user \

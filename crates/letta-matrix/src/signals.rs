@@ -57,6 +57,20 @@ impl Hangup {
     }
 }
 
+/// From now on a write that a limit of the system forbids (`LimitFSIZE=`, `ulimit -f`) fails as it does on a full disk.
+/// Without this it ends the program by a signal.
+pub(crate) fn outlive_file_size_limit() {
+    // Whoever listened once is never ended by that signal again.
+    #[cfg(all(unix, not(any(target_arch = "mips", target_arch = "mips64"))))]
+    drop(tokio::signal::unix::signal(
+        tokio::signal::unix::SignalKind::from_raw(SIGXFSZ),
+    ));
+}
+
+/// The same on nearly every system and machine.
+#[cfg(unix)]
+const SIGXFSZ: i32 = 25;
+
 #[cfg(unix)]
 async fn next(signal: &mut Option<tokio::signal::unix::Signal>) {
     let received = match signal {

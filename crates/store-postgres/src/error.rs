@@ -25,6 +25,7 @@ fn of_sqlstate(code: &str) -> StoreErrorKind {
         // Invalid authorization, unknown database, unknown schema, insufficient privilege, read-only transaction.
         "3D000" | "3F000" | "42501" | "25006" => StoreErrorKind::Refused,
         code if code.starts_with("28") => StoreErrorKind::Refused,
+        "53100" => StoreErrorKind::Full,
         // Damaged data and indexes.
         code if code.starts_with("XX") => StoreErrorKind::Corrupt,
         _ => StoreErrorKind::Unavailable,

@@ -35,7 +35,7 @@ impl std::fmt::Debug for Account {
 /// The accounts of a bridge that has no application service.
 ///
 /// # Errors
-/// Any call can fail with `Unavailable` and `Corrupt`.
+/// Any call can fail with `Unavailable`, `Busy`, `Full` and `Corrupt`.
 #[async_trait]
 pub trait AccountStore: Send + Sync + std::fmt::Debug {
     /// One account; `None` if it was never logged in to.

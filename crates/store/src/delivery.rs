@@ -43,7 +43,7 @@ pub struct Delivery {
 /// Deliveries, and small records that belong to conversations.
 ///
 /// # Errors
-/// Any call can fail with `Unavailable` and `Corrupt`; a write with `LeaseLost`, and then nothing is written.
+/// Any call can fail with `Unavailable`, `Busy`, `Full` and `Corrupt`; a write with `LeaseLost`, and then nothing is written.
 #[async_trait]
 pub trait DeliveryStore: Send + Sync + std::fmt::Debug {
     /// All open deliveries, by id.

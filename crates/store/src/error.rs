@@ -8,6 +8,10 @@ use std::error::Error as StdError;
 pub enum StoreErrorKind {
     /// The database can not be opened, reached or written.
     Unavailable,
+    /// Another program keeps the database locked.
+    Busy,
+    /// There is no room left to write to: the disk is full, or what the database may take of it.
+    Full,
     /// The database's server is there and lets us not in: an unknown user or database, a wrong password, a missing
     /// right.
     Refused,
@@ -65,5 +69,15 @@ impl StoreError {
     #[must_use]
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
+    }
+
+    /// Whether the same call goes well as soon as the database is there again, is let go of, or has room: nobody has to
+    /// change a setting or start this program anew.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self.kind,
+            StoreErrorKind::Unavailable | StoreErrorKind::Busy | StoreErrorKind::Full
+        )
     }
 }

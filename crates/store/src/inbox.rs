@@ -67,8 +67,8 @@ pub struct InboxEvent {
 /// Every event that came in, once.
 ///
 /// # Errors
-/// Any call can fail with `Unavailable` and `Corrupt`; a write that takes a lease with `LeaseLost`, and then nothing is
-/// written.
+/// Any call can fail with `Unavailable`, `Busy`, `Full` and `Corrupt`; a write that takes a lease
+/// with `LeaseLost`. Then nothing is written.
 #[async_trait]
 pub trait InboxStore: Send + Sync + std::fmt::Debug {
     /// Takes it in, all or nothing, and answers how many of the events are new. An event that came in before is left as

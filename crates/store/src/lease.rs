@@ -29,7 +29,7 @@ pub struct Lease {
 /// that is what the token is for.
 ///
 /// # Errors
-/// Any call can fail with `Unavailable` and `Corrupt`.
+/// Any call can fail with `Unavailable`, `Busy`, `Full` and `Corrupt`.
 #[async_trait]
 pub trait LeaseStore: Send + Sync + std::fmt::Debug {
     /// Grants the lease for `ttl` from `now`, unless somebody else holds it then: `None`. Whoever holds it already gets

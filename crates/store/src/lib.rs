@@ -51,8 +51,8 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 /// fenced: they carry the lease under which they are made, and are refused once that lease was granted anew.
 ///
 /// # Errors
-/// Any call can fail with `Unavailable` (the database can not be reached or written) and `Corrupt` (a record can not
-/// be read back); any write with `LeaseLost`, and then nothing is written.
+/// Any call can fail with `Unavailable`, `Busy` or `Full` (the database can not be reached or written) and `Corrupt` (a
+/// record can not be read back); any write with `LeaseLost`. Then nothing is written.
 #[async_trait]
 pub trait BindingStore: Send + Sync + std::fmt::Debug {
     /// All bindings, ordered by agent id.

@@ -10,6 +10,9 @@ pub const LETTA_TOKEN: &str = "not-a-real-secret-letta";
 pub const AS_TOKEN: &str = "not-a-real-secret-as";
 pub const HS_TOKEN: &str = "not-a-real-secret-hs";
 
+/// The program.
+const TESTED: &str = env!("CARGO_BIN_EXE_letta-matrix-tested");
+
 /// What the names of all secrets have in common.
 const SECRET: &str = "not-a-real-secret";
 
@@ -87,7 +90,17 @@ impl Program {
 
     /// The command, to be started by hand.
     pub fn command(&self) -> std::process::Command {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_letta-matrix-tested"));
+        self.settle(std::process::Command::new(TESTED))
+    }
+
+    /// The command as the last arguments of another one.
+    pub fn command_within(&self, outer: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(outer[0]);
+        command.args(&outer[1..]).arg(TESTED);
+        self.settle(command)
+    }
+
+    fn settle(&self, mut command: std::process::Command) -> std::process::Command {
         command
             .env_clear()
             .envs(&self.env)

@@ -2,89 +2,14 @@
 
 use std::time::Duration;
 
-use letta_client::{AgentId, ConversationRef, HistoryItem, HistoryQuery, LettaApi};
-use matrix_client::{
-    Event, LoginRequest, MatrixApi, MatrixApiExt, Session,
-    content::{self, Message},
-    fake::{FakeMatrix, TEST_APPSERVICE_ID, TEST_PASSWORD},
-};
-use ruma::{OwnedEventId, OwnedRoomId, OwnedTransactionId};
+use matrix_client::fake::TEST_APPSERVICE_ID;
 
 use super::{
     accounts::Setup,
+    person::{Person, times_heard},
     run::running::{Running, until},
     servers::Servers,
 };
-
-/// A person in the room of Agent Alpha.
-struct Person {
-    matrix: FakeMatrix,
-    session: Session,
-    room: OwnedRoomId,
-}
-
-impl Person {
-    async fn in_the_room_of_alpha(matrix: &FakeMatrix) -> Self {
-        let login = LoginRequest::with_password("admin", TEST_PASSWORD.into());
-        let session = matrix.login(&login).await.unwrap();
-        let mut rooms = matrix.rooms();
-        rooms.retain(|room| room.name.as_deref() == Some("Agent Alpha"));
-        let room = rooms.remove(0).room_id;
-        matrix.join_room(&session, (&*room).into(), &[]).await.unwrap();
-        Self {
-            matrix: matrix.clone(),
-            session,
-            room,
-        }
-    }
-
-    async fn says(&self, text: &str) -> OwnedEventId {
-        let transaction: OwnedTransactionId = format!("person {text}").into();
-        self.matrix
-            .send_message(&self.session, &self.room, &transaction, &Message::text(text))
-            .await
-            .unwrap()
-    }
-
-    /// What the agent said, as a person sees it: without edits, each message as it is now.
-    fn hears(&self) -> Vec<String> {
-        let events = self.matrix.messages(&self.room);
-        let by_agent: Vec<&Event> = events
-            .iter()
-            .filter(|event| event.sender != self.session.user_id)
-            .collect();
-        by_agent
-            .iter()
-            .filter(|event| content::edited_event(&event.content).is_none())
-            .map(|event| {
-                let edit = by_agent
-                    .iter()
-                    .rfind(|edit| content::edited_event(&edit.content) == Some(&event.event_id));
-                let latest = edit.map_or(&event.content, |edit| &edit.content["m.new_content"]);
-                latest["body"].as_str().unwrap_or_default().to_owned()
-            })
-            .collect()
-    }
-
-    async fn hears_at_last(&self, text: &str) {
-        until(text, async || self.hears().iter().any(|heard| heard == text)).await;
-    }
-}
-
-/// How often an agent heard this.
-async fn times_heard(servers: &Servers, agent: &str, words: &str) -> usize {
-    let of = ConversationRef::agent(AgentId::new(agent));
-    let history = servers
-        .letta
-        .list_messages(&of, &HistoryQuery::default())
-        .await
-        .unwrap();
-    history
-        .messages
-        .iter()
-        .filter(|message| matches!(&message.item, HistoryItem::User { text, .. } if text.contains(words)))
-        .count()
-}
 
 async fn with_appservice() -> (Servers, Running) {
     let mut servers = Servers::start().await;
@@ -105,17 +30,21 @@ async fn start(servers: &mut Servers) -> Running {
 #[tokio::test]
 async fn a_persons_message_is_answered_once() {
     let (servers, running) = with_appservice().await;
-    let person = Person::in_the_room_of_alpha(&servers.matrix).await;
+    let person = Person::in_the_room_of("Agent Alpha", &servers.matrix).await;
     person.says("hello").await;
     person.hears_at_last("echo: hello").await;
     let second = person.says("and again").await;
     person.hears_at_last("echo: and again").await;
     assert_eq!(person.hears(), ["echo: hello", "echo: and again"]);
-    let explained = servers.program.run(&["explain", second.as_str(), "--json"]).await;
-    assert_eq!(explained.code, 0, "{explained:?}");
-    let fate = explained.json();
-    assert_eq!(fate["verdict"], "for agent-001");
-    assert_eq!(fate["deliveries"][0]["outcome"]["outcome"], "answered", "{fate}");
+    // It is over a moment after it was heard.
+    until("it is known what became of it", async || {
+        let explained = servers.program.run(&["explain", second.as_str(), "--json"]).await;
+        assert_eq!(explained.code, 0, "{explained:?}");
+        let fate = explained.json();
+        assert_eq!(fate["verdict"], "for agent-001");
+        fate["deliveries"][0]["outcome"]["outcome"] == "answered"
+    })
+    .await;
     let unknown = servers.program.run(&["explain", "$unknown"]).await;
     assert_eq!(unknown.code, 1, "{unknown:?}");
 
@@ -131,7 +60,7 @@ async fn a_stranger_is_not_heard() {
         .program
         .set("LETTA_MATRIX_PERMISSIONS", "@somebody:matrix.test=admin");
     let running = start(&mut servers).await;
-    let person = Person::in_the_room_of_alpha(&servers.matrix).await;
+    let person = Person::in_the_room_of("Agent Alpha", &servers.matrix).await;
     let event = person.says("hello").await;
     until("it was pushed", async || {
         servers.matrix.backlog(TEST_APPSERVICE_ID) == 0
@@ -151,7 +80,7 @@ async fn a_stranger_is_not_heard() {
 #[tokio::test]
 async fn whoever_is_killed_in_the_middle_goes_on_and_says_nothing_twice() {
     let (mut servers, running) = with_appservice().await;
-    let person = Person::in_the_room_of_alpha(&servers.matrix).await;
+    let person = Person::in_the_room_of("Agent Alpha", &servers.matrix).await;
     person.says("[slow 2] one").await;
     until("the agent heard it", async || servers.letta.count("send") > 0).await;
     person.says("two").await;
@@ -187,7 +116,13 @@ async fn without_an_application_service_rooms_are_read() {
         running.get("/ready").await.0 == 200
     })
     .await;
-    let person = Person::in_the_room_of_alpha(&setup.matrix).await;
+    let person = Person::in_the_room_of("Agent Alpha", &setup.matrix).await;
+    // What was said before the account's first sync is not for its agent.
+    until("the agent's account asks for what comes next", async || {
+        let syncs = setup.matrix.calls_of("sync");
+        syncs.iter().filter(|call| call.is_by(&person.agent)).count() >= 2
+    })
+    .await;
     person.says("hello").await;
     person.hears_at_last("echo: hello").await;
     assert_eq!(person.hears(), ["echo: hello"]);

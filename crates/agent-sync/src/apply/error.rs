@@ -116,10 +116,9 @@ impl StepError {
                     | MatrixErrorKind::Unauthorized { .. }
                     | MatrixErrorKind::MissingToken
             ),
-            Self::Store(cause) | Self::Account(AccountError::Store(cause)) => matches!(
-                cause.kind(),
-                StoreErrorKind::Unavailable | StoreErrorKind::LeaseLost
-            ),
+            Self::Store(cause) | Self::Account(AccountError::Store(cause)) => {
+                cause.is_retryable() || cause.kind() == StoreErrorKind::LeaseLost
+            }
             _ => false,
         }
     }

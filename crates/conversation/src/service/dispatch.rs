@@ -163,6 +163,7 @@ impl Engine {
             .store
             .decide(event, &plan.verdict, &plan.deliveries, now, &self.lease)
             .await?;
+        self.paid.clear();
         if let Some(approval) = plan.decided {
             self.approvals.insert(approval.key.clone(), approval);
         }
@@ -287,10 +288,14 @@ impl Engine {
     }
 
     /// Why a message is too much, in words for its sender.
-    fn too_much(&self, scene: &Scene<'_>, message: &Forward, lane: &str) -> Option<String> {
+    fn too_much(&mut self, scene: &Scene<'_>, message: &Forward, lane: &str) -> Option<String> {
         let worker = message.agent.as_str();
         if self.lanes.waiting_in(worker, lane) >= self.config.delivery.max_waiting {
             return Some("Too many messages wait here already. Please send this one again later.".to_owned());
+        }
+        let paid = (scene.event.event_id.clone(), message.agent.clone());
+        if self.paid.contains(&paid) {
+            return None;
         }
         let sender = &scene.event.sender;
         let taken = if message.from_agent {
@@ -299,7 +304,10 @@ impl Engine {
             self.budgets.take(sender, scene.room_id)
         };
         let text = match taken {
-            Ok(()) => return None,
+            Ok(()) => {
+                self.paid.insert(paid);
+                return None;
+            }
             Err(Exceeded::Sender) => {
                 "You wrote very much in a short time. Please send this message again in a minute."
             }

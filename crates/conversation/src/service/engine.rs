@@ -1,7 +1,7 @@
 //! What is at work, and what waits.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use letta_client::AgentId;
 use ruma::{OwnedEventId, OwnedRoomId, RoomId};
 use serde_json::json;
-use store::{Delivery, Lease, StoreError, StoreErrorKind};
+use store::{Delivery, Lease, StoreError};
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
@@ -66,6 +66,9 @@ pub(super) struct Engine {
     pub(super) rooms: Rooms,
     pub(super) lanes: Lanes,
     pub(super) budgets: Budgets,
+    /// For which messages something was taken out of the budgets already: those of an event that is decided about again,
+    /// because the decision could not be written down.
+    pub(super) paid: HashSet<(OwnedEventId, AgentId)>,
     /// Everything that waits for a decision, and what did not long ago.
     pub(super) approvals: BTreeMap<String, Approval>,
     /// What failed last in a room.
@@ -97,6 +100,7 @@ impl Engine {
             rooms,
             lanes: Lanes::default(),
             budgets: Budgets::new(&config.delivery),
+            paid: HashSet::new(),
             approvals: BTreeMap::new(),
             failed: HashMap::new(),
             is_behind: false,
@@ -504,5 +508,5 @@ fn worker_of(delivery: &Delivery) -> String {
 
 /// Whether the state is only away for now.
 pub(super) fn is_away(error: &StoreError) -> bool {
-    error.kind() == StoreErrorKind::Unavailable
+    error.is_retryable()
 }

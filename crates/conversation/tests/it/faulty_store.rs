@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -53,6 +53,8 @@ pub struct FaultyStore {
     fault: Mutex<Option<(u64, StoreFault)>>,
     chance: Mutex<Option<Chance>>,
     hung: Notify,
+    fills: AtomicBool,
+    is_full: AtomicBool,
 }
 
 impl std::fmt::Debug for FaultyStore {
@@ -87,6 +89,27 @@ impl FaultyStore {
     /// Whether the planned fault is still to come.
     pub fn has_fault(&self) -> bool {
         self.fault.lock().unwrap().is_some()
+    }
+
+    /// From the next events on that are taken in, nothing can be written any more.
+    pub fn fill_with_next_events(&self) {
+        self.fills.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::SeqCst)
+    }
+
+    /// There is room again.
+    pub fn make_room(&self) {
+        self.is_full.store(false, Ordering::SeqCst);
+    }
+
+    async fn write<T>(&self, effect: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
+        if self.is_full() {
+            return Err(StoreError::new(StoreErrorKind::Full, "the disk is full"));
+        }
+        self.call(effect).await
     }
 
     /// Waits until a call hangs.
@@ -134,7 +157,11 @@ fn unavailable() -> StoreError {
 #[async_trait]
 impl InboxStore for FaultyStore {
     async fn accept(&self, intake: &Intake) -> StoreResult<u64> {
-        self.call(self.inner.accept(intake)).await
+        let accepted = self.write(self.inner.accept(intake)).await;
+        if accepted.is_ok() && self.fills.swap(false, Ordering::SeqCst) {
+            self.is_full.store(true, Ordering::SeqCst);
+        }
+        accepted
     }
 
     async fn get_cursor(&self, source: &str) -> StoreResult<Option<String>> {
@@ -157,7 +184,7 @@ impl InboxStore for FaultyStore {
         now: Timestamp,
         lease: &Lease,
     ) -> StoreResult<Vec<Delivery>> {
-        self.call(self.inner.decide(event, verdict, deliveries, now, lease))
+        self.write(self.inner.decide(event, verdict, deliveries, now, lease))
             .await
     }
 
@@ -166,7 +193,7 @@ impl InboxStore for FaultyStore {
     }
 
     async fn forget_events(&self, before: Timestamp, lease: &Lease) -> StoreResult<u64> {
-        self.call(self.inner.forget_events(before, lease)).await
+        self.write(self.inner.forget_events(before, lease)).await
     }
 }
 
@@ -185,7 +212,7 @@ impl DeliveryStore for FaultyStore {
     }
 
     async fn put_delivery(&self, delivery: &Delivery, lease: &Lease) -> StoreResult<()> {
-        self.call(self.inner.put_delivery(delivery, lease)).await
+        self.write(self.inner.put_delivery(delivery, lease)).await
     }
 
     async fn get_record(&self, kind: &str, key: &str) -> StoreResult<Option<Value>> {
@@ -203,7 +230,7 @@ impl DeliveryStore for FaultyStore {
         record: Option<&'a Value>,
         lease: &Lease,
     ) -> StoreResult<()> {
-        self.call(self.inner.put_record(kind, key, record, lease)).await
+        self.write(self.inner.put_record(kind, key, record, lease)).await
     }
 }
 
@@ -251,11 +278,11 @@ impl LeaseStore for FaultyStore {
         now: Timestamp,
         ttl: Duration,
     ) -> StoreResult<Option<Lease>> {
-        self.call(self.inner.acquire_lease(name, holder, now, ttl)).await
+        self.write(self.inner.acquire_lease(name, holder, now, ttl)).await
     }
 
     async fn renew_lease(&self, lease: &Lease, now: Timestamp, ttl: Duration) -> StoreResult<Option<Lease>> {
-        self.call(self.inner.renew_lease(lease, now, ttl)).await
+        self.write(self.inner.renew_lease(lease, now, ttl)).await
     }
 
     async fn release_lease(&self, lease: &Lease) -> StoreResult<()> {

@@ -1,14 +1,16 @@
 //! What happens while something else does not work.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use letta_client::{
     AgentId, Conflict, ConversationId, ConversationQuery, LettaApi, LettaErrorKind,
     fake::{FakeLetta, Fault},
 };
 use matrix_client::{MatrixApi, MatrixErrorKind, NewRoom, content::Message, fake::Fault as MatrixFault};
+use store::MemoryStore;
 
 use crate::{
+    faulty_store::FaultyStore,
     scene::{asleep, assert_has, count, last_said, letta_with_tools, sleep},
     world::{World, alpha, alpha_room, beta_room},
 };
@@ -279,6 +281,33 @@ async fn a_run_that_letta_lost_is_told_and_can_be_tried_again() {
         assert_has(&notices, "React with 🔁");
         world.talk("!retry").await;
         assert_eq!(count(&world.answers_in(&alpha_room()), "hello"), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_is_full_for_long_uses_up_nobodys_budget() {
+    let inner = Arc::new(MemoryStore::new());
+    let mut world = World::asleep(FakeLetta::with_test_agents(), inner.clone()).await;
+    let store = Arc::new(FaultyStore::new(inner));
+    world.service_store = store.clone();
+    world.start();
+    world.settled().await;
+
+    store.fill_with_next_events();
+    world.says_text("one").await;
+    world.until("the disk is full", async || store.is_full()).await;
+    // What is to be done about the message is thought of every second, and cannot be written down.
+    sleep(120).await;
+    world.says_text("two").await;
+    sleep(60).await;
+    assert!(world.heard().is_empty(), "{:#?}", world.heard());
+
+    store.make_room();
+    world.settled().await;
+    assert_eq!(world.answers_in(&alpha_room()), ["echo: one", "echo: two"]);
+    assert!(world.notices_in(&alpha_room()).is_empty(), "{:#?}", world.heard());
+    for text in ["\none", "\ntwo"] {
+        assert_eq!(world.times_heard("agent-001", text).await, 1);
     }
 }
 

@@ -10,7 +10,7 @@ use ruma::{OwnedRoomId, owned_room_id};
 use serde_json::json;
 
 use crate::{
-    scene::{asleep, assert_has, beta, count, group, invite, person, set},
+    scene::{asleep, assert_has, beta, count, group, invite, person, set, sleep},
     world::{World, alpha, alpha_room, bind},
 };
 
@@ -72,7 +72,7 @@ async fn the_first_words_in_a_home_are_answered_even_if_it_was_written_down_afte
         .await
         .unwrap();
     // Its agent is seen to come in before whoever made it says whose home it is.
-    world.settled().await;
+    sleep(3).await;
     bind(
         &*world.store,
         &world.clock,

@@ -170,3 +170,23 @@ async fn agents_without_a_home_are_counted_and_judged() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn it_is_not_ready_while_the_state_cannot_be_written_and_lives_all_the_same() {
+    let trouble = tokio::sync::watch::Sender::new(None);
+    let mut world = World::with(|gateway| gateway.with_state(trouble.subscribe()));
+    world.start();
+    world.until(|status| status.completed_at.is_some()).await;
+    assert_eq!(world.get("/ready").await.status, 200);
+
+    trouble.send_replace(Some("its disk is full".to_owned()));
+    let answer = world.get("/ready").await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["because"]),
+        (503, &json!("its disk is full"))
+    );
+    assert_eq!(world.get("/health").await.status, 200, "no restart helps");
+
+    trouble.send_replace(None);
+    assert_eq!(world.get("/ready").await.status, 200);
+}

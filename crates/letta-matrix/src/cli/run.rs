@@ -3,6 +3,7 @@
 mod journal;
 mod readers;
 mod start;
+mod state_watch;
 #[cfg(unix)]
 mod systemd;
 #[cfg(not(unix))]
@@ -25,7 +26,7 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 
-use self::journal::Journal;
+use self::{journal::Journal, state_watch::StateWatch};
 use super::{Global, OK, settings::SettingFlags};
 use crate::{
     compose::{self, Bridge, IntoInbox},
@@ -33,7 +34,7 @@ use crate::{
     failure::{self, Failure, plain},
     lock::StateLock,
     operator::Caretaker,
-    signals::{Hangup, Stop},
+    signals::{self, Hangup, Stop},
 };
 
 /// Keep agents and Matrix in step and carry messages, as a service
@@ -48,8 +49,9 @@ pub(super) struct RunArgs {
     settings: SettingFlags,
 }
 
-/// What is logged unless somebody wants more or less: what we do, and what others warn of.
-pub(super) const LOG: &str = "warn,letta_matrix=info";
+/// What is logged unless somebody wants more or less: what we do, and what others warn of. While the state is locked sqlx
+/// warns of every single statement.
+pub(super) const LOG: &str = "warn,letta_matrix=info,sqlx=error";
 
 /// For how many intervals a sync may fail to come about before the service no longer counts as ready.
 const READY_INTERVALS: u32 = 5;
@@ -60,6 +62,7 @@ const READY_AT_LEAST: Duration = Duration::from_secs(10 * 60);
 pub(super) async fn run(args: &RunArgs, global: &Global) -> Result<u8, Failure> {
     let config = Arc::new(Config::from_values(&global.values(args.settings.0.clone())?)?);
     let (stop, hangup) = (Stop::listen(), Hangup::listen());
+    signals::outlive_file_size_limit();
     let _lock = StateLock::take(&config.database)?;
     let listener = listen(&config).await?;
     let state = compose::open_state(&config).await?;
@@ -112,8 +115,10 @@ impl Service {
         let talk = bridge.conversations(inbox.clone(), Arc::new(operator));
 
         let ready_within = READY_AT_LEAST.max(config.interval.saturating_mul(READY_INTERVALS));
+        let state = StateWatch::new(config.clone(), bridge.parts().store.clone(), clock.clone());
         let mut gateway = Gateway::new(trigger.clone(), status.clone(), clock.clone())
             .with_ready_within(ready_within)
+            .with_state(state.trouble())
             .with_events(Arc::new(IntoInbox(inbox.clone())));
         if let Mode::Appservice(mode) = &config.mode
             && let Some(token) = &mode.hs_token
@@ -135,6 +140,14 @@ impl Service {
         let (router, served) = (gateway::router(gateway), stopped());
         parts.spawn(async move {
             gateway::serve(listener, router, served).await;
+            Part::Other
+        });
+        let watched = stopped();
+        parts.spawn(async move {
+            tokio::select! {
+                () = watched => {}
+                () = state.run() => {}
+            }
             Part::Other
         });
         let matrix = bridge.parts().matrix.clone();

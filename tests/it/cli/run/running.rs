@@ -61,8 +61,12 @@ impl Running {
         program.set_unless_set("LETTA_MATRIX_LISTEN", "127.0.0.1:0");
         program.set("LETTA_WEBHOOK_SECRET", WEBHOOK_SECRET);
         configure(program);
-        let mut child = program
-            .command()
+        Self::start_command(program.command()).await
+    }
+
+    /// The same with a command that was put together by hand.
+    pub async fn start_command(mut command: std::process::Command) -> Self {
+        let mut child = command
             .arg("run")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -100,9 +104,14 @@ impl Running {
         self.log.lock().unwrap().clone()
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.as_ref().unwrap().id().to_string();
+        let pid = self.pid().to_string();
         let sent = std::process::Command::new("kill")
             .args([&format!("-{name}"), &pid])
             .status();
