@@ -63,6 +63,12 @@ async fn the_first_words_in_a_home_are_answered_even_if_it_was_written_down_afte
     world.letta.add_agent("agent-003", "Agent Gamma");
     let appservice = world.matrix.test_appservice();
     let gamma = world.matrix.add_appservice_user(&appservice.id, "agent_003");
+    let is_home = |room: Option<OwnedRoomId>| {
+        let (store, user) = (&*world.store, gamma.clone());
+        bind(store, &world.clock, "agent-003", "Agent Gamma", user, room)
+    };
+    is_home(None).await;
+    sleep(70).await;
     let session = appservice.act_as(&gamma);
     let home = NewRoom::room().invite([world.admin.user_id.clone()]);
     let home = world.matrix.create_room(&session, &home).await.unwrap();
@@ -73,15 +79,7 @@ async fn the_first_words_in_a_home_are_answered_even_if_it_was_written_down_afte
         .unwrap();
     // Its agent is seen to come in before whoever made it says whose home it is.
     sleep(3).await;
-    bind(
-        &*world.store,
-        &world.clock,
-        "agent-003",
-        "Agent Gamma",
-        gamma,
-        home.clone(),
-    )
-    .await;
+    is_home(Some(home.clone())).await;
     let question = world.says(&home, &Message::text("hello")).await;
     world.settled().await;
     assert_eq!(

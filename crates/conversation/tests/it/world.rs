@@ -408,7 +408,7 @@ pub async fn bind(
     agent: &str,
     name: &str,
     user: OwnedUserId,
-    room: OwnedRoomId,
+    room: impl Into<Option<OwnedRoomId>>,
 ) {
     let now = clock.now();
     let lease = store
@@ -420,7 +420,7 @@ pub async fn bind(
     let binding = Binding {
         user_registered: true,
         display_name: Some(name.to_owned()),
-        room_id: Some(room),
+        room_id: room.into(),
         room: RoomFacts::default(),
         ..Binding::planned(AgentId::new(agent), name.to_owned(), user, alias, now)
     };
