@@ -13,7 +13,10 @@ const CROWD: usize = 1_000;
 const EVENTS: usize = 1_000;
 
 /// One that never reads is cut loose, and all others hear everything.
-#[expect(clippy::print_stdout, reason = "the figures are for whoever reads the tests' output")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures are for whoever reads the tests' output"
+)]
 pub(crate) async fn a_thousand_hear_everything(bus: Arc<dyn EventBus>, settings: BusSettings) {
     assert!(settings.retained.get() < EVENTS);
     let all = || Filter::new(Audience::All);

@@ -4,6 +4,9 @@
 
 mod crowd;
 mod in_process;
+mod on_redis;
 mod order;
+mod redis_outages;
+mod redis_server;
 mod schema;
 mod values;
