@@ -272,6 +272,7 @@ impl EventBus for RedisBus {
     fn close(&self) {
         self.reader.abort();
         self.log.close();
+        self.link.disconnect();
     }
 }
 

@@ -73,18 +73,19 @@ impl Link {
 
     /// The server is there: the next call connects anew.
     pub(super) fn wake(&self) {
-        self.forget_connection();
+        self.disconnect();
         *self.rest() = Rest::default();
     }
 
     fn begin_rest(&self) {
-        self.forget_connection();
+        self.disconnect();
         let mut rest = self.rest();
         rest.limits = (rest.limits * 2).clamp(1, LONGEST_REST);
         rest.until = Some(Instant::now() + self.time_limit * rest.limits);
     }
 
-    fn forget_connection(&self) {
+    /// Lets go of the connection. Calls that are under way keep it until they end.
+    pub(super) fn disconnect(&self) {
         // Somebody who holds it is connecting just now.
         if let Ok(mut connection) = self.connection.try_lock() {
             *connection = None;

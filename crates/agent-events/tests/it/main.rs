@@ -4,9 +4,9 @@
 
 mod crowd;
 mod in_process;
-mod on_redis;
 mod order;
-mod redis_outages;
+mod real_redis;
+mod real_redis_outages;
 mod redis_server;
 mod schema;
 mod values;

@@ -15,7 +15,7 @@ use agent_events::{
 use store::SystemClock;
 
 use crate::{
-    on_redis::{listen, publish},
+    real_redis::{listen, publish},
     redis_server::Server,
 };
 

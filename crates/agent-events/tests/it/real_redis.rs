@@ -47,7 +47,7 @@ fn retaining(events: usize) -> BusSettings {
 async fn a_thousand_hear_everything_on_redis() {
     let settings = retaining(500);
     on_redis(settings, async |bus| {
-        crowd::a_thousand_hear_everything(bus, settings).await
+        crowd::a_thousand_hear_everything(bus, settings).await;
     })
     .await;
 }
@@ -90,6 +90,113 @@ async fn a_new_process_reads_what_was_before_it() {
     for ears in [&mut early, &mut late, &mut all] {
         assert_eq!(ears.ids(1).await, last);
     }
+    place.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_come_while_others_publish_leave_nothing_out() {
+    let Some(place) = Place::find().await else { return };
+    let old = Arc::new(place.bus(retaining(20_000)));
+    let mut published = publish(&old, 1).await;
+    for seed in 0..12 {
+        let publishers: Vec<_> = (0..4)
+            .map(|_| {
+                let old = Arc::clone(&old);
+                tokio::spawn(async move { publish(&old, 100).await })
+            })
+            .collect();
+        // Some begin close to the end, some many pages before it.
+        let begin = (published.len() * seed) / 12;
+        let new = place.bus(retaining(20_000));
+        let mut ears = listen(&new, Some(published[begin])).await;
+        for publisher in publishers {
+            published.extend(publisher.await.unwrap());
+        }
+        published.sort_unstable();
+        let expected = &published[begin + 1..];
+        assert_eq!(ears.ids(expected.len()).await, expected, "seed {seed}");
+        published.extend(publish(&old, 1).await);
+        assert_eq!(ears.ids(1).await, published[published.len() - 1..]);
+    }
+    place.clear().await;
+}
+
+/// Many entries in one moment, and what is left of them at its end.
+async fn burst(place: &Place, count: usize, left: usize) -> Vec<EventId> {
+    let mut connection = place.connection().await;
+    let entries: Vec<(String, HashMap<String, String>)> = redis::cmd("XREVRANGE")
+        .arg(place.key("events"))
+        .arg(&["+", "-", "COUNT", "1"])
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    let mut pipeline = redis::pipe();
+    pipeline.atomic();
+    for _ in 0..count {
+        pipeline
+            .cmd("XADD")
+            .arg(place.key("events"))
+            .arg(&["*", "event", &entries[0].1["event"]]);
+    }
+    pipeline
+        .cmd("XTRIM")
+        .arg(place.key("events"))
+        .arg("MAXLEN")
+        .arg(left)
+        .ignore();
+    let ids: Vec<String> = pipeline.query_async(&mut connection).await.unwrap();
+    ids.iter().map(|id| id.parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_burst_is_heard_whole() {
+    let Some(place) = Place::find().await else { return };
+    let bus = place.bus(retaining(3_000));
+    let mut ears = listen(&bus, None).await;
+    let mut ids = publish(&bus, 1).await;
+    ids.extend(burst(&place, 1_000, 3_000).await);
+    ids.extend(publish(&bus, 1).await);
+    assert_eq!(ears.ids(1_002).await, ids);
+    place.clear().await;
+}
+
+#[tokio::test]
+async fn a_burst_of_which_the_log_lost_the_beginning_is_a_gap_to_those_who_listen() {
+    let Some(place) = Place::find().await else { return };
+    let bus = place.bus(retaining(500));
+    let mut ears = listen(&bus, None).await;
+    let before = publish(&bus, 1).await;
+    assert_eq!(ears.ids(1).await, before);
+    let ids = burst(&place, 1_000, 500).await;
+    let oldest = Some(ids[500]);
+    assert_eq!(ears.next().await, Some(Delivery::Gap { oldest }));
+    assert_eq!(ears.ids(500).await, ids[500..]);
+    let mut late = listen(&bus, Some(before[0])).await;
+    assert_eq!(late.next().await, Some(Delivery::Gap { oldest }));
+    assert_eq!(late.ids(500).await, ids[500..]);
+    place.clear().await;
+}
+
+#[tokio::test]
+async fn an_entry_that_somebody_removed_holds_nobody_up() {
+    let Some(place) = Place::find().await else { return };
+    let old = place.bus(settings());
+    let ids = publish(&old, 2).await;
+    let new = place.bus(settings());
+    // By now the new one has read that the last entry is the second one.
+    listen(&new, None).await;
+    let mut connection = place.connection().await;
+    let _: i64 = redis::cmd("XDEL")
+        .arg(place.key("events"))
+        .arg(ids[1].to_string())
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    let mut ears = listen(&new, Some(ids[0])).await;
+    let next = publish(&old, 1).await;
+    // It may be told of a gap: to the stream, the event that it read last was never there.
+    let is_next = |delivery| matches!(delivery, Some(Delivery::Event(event)) if event.id == next[0]);
+    until("the next one is heard", async || is_next(ears.next().await)).await;
     place.clear().await;
 }
 
