@@ -1,10 +1,10 @@
 //! The bus on a Redis server.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use agent_events::{
-    AgentEvent, AgentState, Audience, BusErrorKind, BusSettings, Delivery, EventBus, EventId, EventKind,
-    EventType, Filter, RedisBus,
+    AgentEvent, AgentState, Audience, BusErrorKind, BusSettings, CloseReason, Delivery, EventBus, EventId,
+    EventKind, EventType, Filter, RedisBus,
     testing::{Ears, every_kind, settings, turn, until},
 };
 use serde_json::Value;
@@ -179,24 +179,59 @@ async fn a_burst_of_which_the_log_lost_the_beginning_is_a_gap_to_those_who_liste
 
 #[tokio::test]
 async fn an_entry_that_somebody_removed_holds_nobody_up() {
-    let Some(place) = Place::find().await else { return };
-    let old = place.bus(settings());
+    let Some(server) = Server::start(&[]).await else {
+        return;
+    };
+    let old = open(&server.url(), "", settings());
     let ids = publish(&old, 2).await;
-    let new = place.bus(settings());
+    let new = open(&server.url(), "", settings());
     // By now the new one has read that the last entry is the second one.
     listen(&new, None).await;
-    let mut connection = place.connection().await;
+    let mut connection = crate::redis_server::connection(&server.url()).await;
     let _: i64 = redis::cmd("XDEL")
-        .arg(place.key("events"))
-        .arg(ids[1].to_string())
+        .arg(&["events", &ids[1].to_string()])
         .query_async(&mut connection)
         .await
         .unwrap();
     let mut ears = listen(&new, Some(ids[0])).await;
+    // It waits, and does not ask again and again.
+    let _ = tokio::time::timeout(Duration::from_millis(300), ears.next()).await;
+    let statistics: String = redis::cmd("INFO")
+        .arg("commandstats")
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    let calls = statistics
+        .lines()
+        .find(|line| line.starts_with("cmdstat_xrange:"));
+    let calls = calls.unwrap().split(['=', ',']).nth(1).unwrap();
+    assert!(calls.parse::<u32>().unwrap() < 20, "{calls} calls");
     let next = publish(&old, 1).await;
     // It may be told of a gap: to the stream, the event that it read last was never there.
     let is_next = |delivery| matches!(delivery, Some(Delivery::Event(event)) if event.id == next[0]);
     until("the next one is heard", async || is_next(ears.next().await)).await;
+}
+
+#[tokio::test]
+async fn a_log_that_was_thrown_away_ends_those_who_still_read_what_was_before() {
+    let Some(place) = Place::find().await else { return };
+    let old = place.bus(retaining(3_000));
+    let ids = publish(&old, 1_000).await;
+    let new = place.bus(retaining(3_000));
+    let mut ears = listen(&new, Some(ids[0])).await;
+    assert_eq!(ears.ids(1).await, ids[1..2]);
+    let mut witness = listen(&new, None).await;
+    let mut connection = place.connection().await;
+    let _: () = redis::cmd("DEL")
+        .arg(place.key("events"))
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(witness.next().await, Some(Delivery::Gap { oldest: None }));
+    publish(&old, 1).await;
+    let (heard, reason) = ears.rest().await;
+    assert_eq!(reason, CloseReason::Unavailable);
+    assert!(heard.len() < 998, "more was heard than there was");
     place.clear().await;
 }
 
@@ -210,7 +245,7 @@ async fn a_replay_that_is_read_too_slowly_is_cut_loose() {
     assert_eq!(ears.ids(1).await, ids[1..2]);
     publish(&old, 2_000).await;
     let (heard, reason) = ears.rest().await;
-    assert_eq!(reason, agent_events::CloseReason::Lagged);
+    assert_eq!(reason, CloseReason::Lagged);
     let heard: Vec<EventId> = heard
         .iter()
         .map(|delivery| match delivery {
@@ -398,7 +433,7 @@ async fn a_bus_that_is_dropped_ends_its_subscriptions_and_connections() {
     publish(&bus, 1).await;
     ears.ids(1).await;
     drop(bus);
-    assert_eq!(ears.rest().await.1, agent_events::CloseReason::Shutdown);
+    assert_eq!(ears.rest().await.1, CloseReason::Shutdown);
     let mut connection = crate::redis_server::connection(&server.url()).await;
     until("only this connection is left", async || {
         let clients: String = redis::cmd("CLIENT")

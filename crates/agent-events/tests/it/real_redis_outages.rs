@@ -22,9 +22,13 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(1);
 
 fn open(server: &Server) -> RedisBus {
+    open_with(server, LIMIT)
+}
+
+fn open_with(server: &Server, time_limit: Duration) -> RedisBus {
     let settings = RedisSettings {
         bus: settings(),
-        time_limit: LIMIT,
+        time_limit,
         ..RedisSettings::default()
     };
     RedisBus::open(&server.url().into(), settings, Arc::new(SystemClock)).unwrap()
@@ -174,4 +178,18 @@ async fn a_bus_begins_before_its_server() {
     .await;
     let id = publish_again(&bus).await;
     assert_eq!(ears.unwrap().ids(1).await, [id]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_back_is_used_without_a_rest() {
+    let Some(mut server) = Server::start(&[]).await else {
+        return;
+    };
+    // It would be left alone for longer than anything here waits.
+    let bus = open_with(&server, Duration::from_mins(10));
+    publish(&bus, 1).await;
+    server.kill();
+    until("it is missed", async || try_publish(&bus).await.is_err()).await;
+    server.restart().await;
+    publish_again(&bus).await;
 }
