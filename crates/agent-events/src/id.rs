@@ -37,6 +37,17 @@ impl EventId {
             None => Self::new(self.millis.saturating_add(1), 0),
         }
     }
+
+    /// The greatest id that is less than this one.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub(crate) fn before(self) -> Self {
+        match (self.number.checked_sub(1), self.millis.checked_sub(1)) {
+            (Some(number), _) => Self::new(self.millis, number),
+            (None, Some(millis)) => Self::new(millis, u64::MAX),
+            (None, None) => Self::ZERO,
+        }
+    }
 }
 
 impl fmt::Display for EventId {

@@ -53,6 +53,8 @@ mod filter;
 mod id;
 mod in_process;
 mod log;
+#[cfg(feature = "redis")]
+mod redis_bus;
 mod rules;
 mod schema;
 mod settings;
@@ -70,6 +72,8 @@ pub use excerpt::Excerpt;
 pub use filter::{Audience, Filter};
 pub use id::{EventId, InvalidEventId};
 pub use in_process::InProcessBus;
+#[cfg(feature = "redis")]
+pub use redis_bus::{RedisBus, RedisSettings};
 pub use rules::{Breach, TurnBreach, TurnRules, check_turns};
 pub use schema::json_schema;
 pub use settings::BusSettings;

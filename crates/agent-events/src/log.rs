@@ -36,6 +36,9 @@ struct Inner {
     places: HashMap<u64, Place>,
     next_place: u64,
     is_closed: bool,
+    /// How often it began anew.
+    #[cfg(feature = "redis")]
+    epoch: u64,
 }
 
 /// How far a subscriber is.
@@ -80,7 +83,18 @@ pub(crate) enum Start {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) floor: EventId,
-    pub(crate) last: EventId,
+    pub(crate) epoch: u64,
+    first: Option<EventId>,
+    last: EventId,
+}
+
+#[cfg(feature = "redis")]
+impl Span {
+    /// Whether the ring holds an event, or begins right after it. Of other ids before its first event it cannot say
+    /// whether they were ever given out.
+    pub(crate) fn knows(&self, id: EventId) -> bool {
+        id == self.floor || self.first.is_some_and(|first| (first..=self.last).contains(&id))
+    }
 }
 
 impl Log {
@@ -95,6 +109,8 @@ impl Log {
                 places: HashMap::new(),
                 next_place: 0,
                 is_closed: false,
+                #[cfg(feature = "redis")]
+                epoch: 0,
             }),
         })
     }
@@ -129,6 +145,7 @@ impl Log {
             inner.ring.clear();
             inner.floor = floor;
             inner.last = floor;
+            inner.epoch += 1;
             let lost = |place: &mut Place| {
                 place.from = EventId::ZERO;
                 place.next = None;
@@ -160,6 +177,8 @@ impl Log {
         let inner = self.lock();
         Span {
             floor: inner.floor,
+            epoch: inner.epoch,
+            first: inner.ring.front().map(|event| event.id),
             last: inner.last,
         }
     }
@@ -174,15 +193,16 @@ impl Log {
         Seat::new(Arc::clone(self), place)
     }
 
-    /// Takes a place after an event that may be newer than all in the ring; none if the ring does not reach back to it.
+    /// Takes a place after an event that may be newer than all in the ring; none if the ring does not reach back to it, or
+    /// has begun anew since.
     #[cfg(feature = "redis")]
-    pub(crate) fn sit_after(self: &Arc<Self>, after: EventId, filter: Filter) -> Option<Seat> {
+    pub(crate) fn sit_after(self: &Arc<Self>, after: EventId, epoch: u64, filter: &Filter) -> Option<Seat> {
         let place = {
             let mut inner = self.lock();
-            if after < inner.floor {
+            if after < inner.floor || epoch != inner.epoch {
                 return None;
             }
-            inner.sit(after, None, filter)
+            inner.sit(after, None, filter.clone())
         };
         Some(Seat::new(Arc::clone(self), place))
     }

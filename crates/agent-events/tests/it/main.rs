@@ -5,5 +5,8 @@
 mod crowd;
 mod in_process;
 mod order;
+mod real_redis;
+mod real_redis_outages;
+mod redis_server;
 mod schema;
 mod values;
