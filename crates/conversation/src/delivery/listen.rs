@@ -159,7 +159,7 @@ impl Work<'_> {
                 format!("Letta cannot be reached. {agent} gets your message as soon as it is back.")
             }
             Word::Gone => {
-                format!("Letta cannot be reached. What became of your message shows when it is back.")
+                "Letta cannot be reached. What became of your message shows when it is back.".to_owned()
             }
             Word::Busy => format!("{agent} is busy with something else and gets your message after that."),
         };
