@@ -70,7 +70,10 @@ mod linux {
         scenes::{Talk, after_the_first_sync},
         *,
     };
-    use crate::cli::run::running::{Running, until};
+    use crate::cli::{
+        Program,
+        run::running::{Running, until},
+    };
 
     /// How far the process may make files grow. No byte, or without end.
     fn set_file_size(running: &Running, soft: &str) {
@@ -211,7 +214,7 @@ mod linux {
         })
         .await;
         running.killed().await;
-        let running = after_the_first_sync(&mut servers, |program| program.command()).await;
+        let running = after_the_first_sync(&mut servers, Program::command).await;
         talk.ends_well(&servers, &path).await;
         running.terminated().await;
     }

@@ -18,7 +18,7 @@ use crate::cli::{
 pub async fn start() -> (Servers, Running) {
     let mut servers = Servers::start().await;
     servers.program.set("DATABASE_URL", "letta-matrix.db");
-    let running = after_the_first_sync(&mut servers, |program| program.command()).await;
+    let running = after_the_first_sync(&mut servers, Program::command).await;
     (servers, running)
 }
 
