@@ -19,6 +19,10 @@ fn started() -> EventKind {
     EventKind::AgentStarted { resumed: false }
 }
 
+fn resumed() -> EventKind {
+    EventKind::AgentStarted { resumed: true }
+}
+
 fn thinking() -> EventKind {
     EventKind::AgentThinking { text: None }
 }
@@ -79,6 +83,37 @@ fn failed() -> EventKind {
         message: "no".into(),
         duration_ms: 1,
     }
+}
+
+#[test]
+fn a_turn_that_is_resumed_begins_anew_but_for_decisions_that_were_made() {
+    let again = [
+        started(),
+        thinking(),
+        executing("a"),
+        asked("b"),
+        resumed(),
+        thinking(),
+        executing("a"),
+        done("a"),
+        asked("b"),
+        decided("b"),
+        completed(),
+    ];
+    assert_eq!(check(&again), Ok(()));
+    assert_eq!(check(&[resumed(), thinking(), completed()]), Ok(()));
+    assert_eq!(
+        check(&[started(), thinking(), resumed(), completed()]),
+        Err(Breach::NotThought(EventType::AgentCompleted))
+    );
+    assert_eq!(
+        check(&[started(), asked("a"), decided("a"), resumed(), decided("a")]),
+        Err(Breach::ApprovalNotPending("a".into()))
+    );
+    assert_eq!(
+        check(&[started(), failed(), resumed()]),
+        Err(Breach::AfterEnd(EventType::AgentStarted))
+    );
 }
 
 #[test]

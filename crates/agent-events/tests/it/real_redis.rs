@@ -27,7 +27,11 @@ pub(crate) async fn publish(bus: &RedisBus, count: usize) -> Vec<EventId> {
     let turn = turn("ada", "room");
     let mut ids = Vec::new();
     for _ in 0..count {
-        ids.push(bus.publish(turn.event(EventKind::AgentStarted {})).await.unwrap());
+        ids.push(
+            bus.publish(turn.event(EventKind::AgentStarted { resumed: false }))
+                .await
+                .unwrap(),
+        );
     }
     ids
 }
@@ -378,7 +382,7 @@ async fn a_key_that_holds_something_else_is_refused() {
     let bus = place.bus(settings());
     let turn = turn("ada", "room");
     let error = bus
-        .publish(turn.event(EventKind::AgentStarted {}))
+        .publish(turn.event(EventKind::AgentStarted { resumed: false }))
         .await
         .unwrap_err();
     assert_eq!(error.kind(), BusErrorKind::Refused, "{error:?}");
@@ -394,13 +398,13 @@ async fn a_wrong_password_is_refused_and_never_shown() {
     let with = |password: &str| server.url().replace("//", &format!("//:{password}@"));
     let wrong = open(&with("wrong-fake-password"), "", settings());
     let error = wrong
-        .publish(turn.event(EventKind::AgentStarted {}))
+        .publish(turn.event(EventKind::AgentStarted { resumed: false }))
         .await
         .unwrap_err();
     assert_eq!(error.kind(), BusErrorKind::Refused, "{error:?}");
     let right = open(&with("right-fake-password"), "", settings());
     right
-        .publish(turn.event(EventKind::AgentStarted {}))
+        .publish(turn.event(EventKind::AgentStarted { resumed: false }))
         .await
         .unwrap();
     for shown in [format!("{error} {error:?}"), format!("{wrong:?} {right:?}")] {

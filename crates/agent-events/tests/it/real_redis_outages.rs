@@ -36,7 +36,9 @@ fn open_with(server: &Server, time_limit: Duration) -> RedisBus {
 
 async fn try_publish(bus: &RedisBus) -> Result<EventId, BusErrorKind> {
     let turn = turn("ada", "room");
-    let outcome = bus.publish(turn.event(EventKind::AgentStarted {})).await;
+    let outcome = bus
+        .publish(turn.event(EventKind::AgentStarted { resumed: false }))
+        .await;
     outcome.map_err(|error| error.kind())
 }
 
