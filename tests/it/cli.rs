@@ -19,6 +19,7 @@ mod program;
 mod prune;
 mod raw_server;
 mod real_postgres;
+mod real_redis;
 pub mod run;
 mod servers;
 mod stopping;

@@ -90,7 +90,26 @@ impl Keys {
     }
 }
 
+fn client(url: &str) -> Result<Client, BusError> {
+    // The cause is left out: it may quote the address, and with it the password.
+    Client::open(url).map_err(|_| {
+        BusError::new(
+            BusErrorKind::Invalid,
+            "the address of the Redis server must look like redis://[user:password@]host[:port][/database]; \
+             encrypted connections are not supported",
+        )
+    })
+}
+
 impl RedisBus {
+    /// Whether an address makes sense.
+    ///
+    /// # Errors
+    /// `Invalid` if it does not. The error does not quote it.
+    pub fn check(url: &str) -> Result<(), BusError> {
+        client(url).map(drop)
+    }
+
     /// A bus on the server at `url` (`redis://…` or `unix://…`). Connects in the background; needs a tokio runtime.
     ///
     /// # Errors
@@ -100,14 +119,7 @@ impl RedisBus {
         settings: RedisSettings,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, BusError> {
-        // The cause is left out: it may quote the address, and with it the password.
-        let client = Client::open(url.expose_secret()).map_err(|_| {
-            BusError::new(
-                BusErrorKind::Invalid,
-                "the address of the Redis server must look like redis://[user:password@]host[:port][/database]; \
-                 encrypted connections are not supported",
-            )
-        })?;
+        let client = client(url.expose_secret())?;
         let keys = Keys::new(&settings.prefix);
         let log = Log::new(settings.bus.retained, EventId::ZERO);
         let link = Arc::new(Link::new(client.clone(), settings.time_limit));

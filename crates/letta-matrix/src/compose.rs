@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use accounts::{AccountSettings, Accounts, AppserviceAccounts, PasswordAccounts, RegistrationWay};
-use agent_events::{BusSettings, EventBus, InProcessBus};
+use agent_events::{BusSettings, EventBus, InProcessBus, RedisBus, RedisSettings};
 use agent_sync::{Reconciler, RequestCounts, RequestMeter, SyncConfig};
 use async_trait::async_trait;
 use conversation::{
@@ -71,6 +71,17 @@ impl Bridge {
     #[must_use]
     pub fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    /// Tells what agents are doing on the Redis server that is configured, if one is; else only to whoever listens in
+    /// this process. Needs a tokio runtime.
+    pub(crate) fn share_events(&mut self, config: &Config) -> Result<(), Failure> {
+        if let Some(redis) = &config.redis {
+            let bus = RedisBus::open(&redis.value, RedisSettings::default(), self.parts.clock.clone())
+                .map_err(|error| Failure::new(format!("{} is of no use: {error}", redis.name())))?;
+            self.events = Arc::new(bus);
+        }
+        Ok(())
     }
 
     /// What agents are doing, as it happens.

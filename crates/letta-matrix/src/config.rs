@@ -46,6 +46,8 @@ pub struct Config {
     pub interval: Duration,
     /// What calls of the webhook are signed with.
     pub webhook_secret: Option<Sourced<SecretString>>,
+    /// The Redis server on which other programs hear what agents are doing.
+    pub redis: Option<Sourced<SecretString>>,
     /// Where the state is kept.
     pub database: Sourced<Database>,
     /// How agents appear.

@@ -145,3 +145,18 @@ async fn a_state_that_cannot_be_used_names_the_setting() {
         .assert_could_not_run(&["there is no state yet", "letta-matrix sync"]);
     assert!(!program.folder().join("nothing.db").exists());
 }
+
+#[tokio::test]
+async fn an_address_of_redis_that_makes_no_sense_is_told_without_its_password() {
+    let mut program = nowhere().await;
+    program.set(
+        "REDIS_URL",
+        "rediss://me:not-a-real-secret-redis@redis.test:6379/0",
+    );
+    let told = program.run(&["run"]).await;
+    told.assert_could_not_run(&[
+        "REDIS_URL (from the environment) is of no use",
+        "redis://[user:password@]host",
+    ]);
+    assert!(!told.stderr.contains("not-a-real-secret-redis"), "{told:?}");
+}

@@ -66,7 +66,8 @@ pub(super) async fn run(args: &RunArgs, global: &Global) -> Result<u8, Failure> 
     let _lock = StateLock::take(&config.database)?;
     let listener = listen(&config).await?;
     let state = compose::open_state(&config).await?;
-    let bridge = compose::connect(&config, state.store())?;
+    let mut bridge = compose::connect(&config, state.store())?;
+    bridge.share_events(&config)?;
     let ended = Box::pin(Service::start(&config, &bridge, listener)?.until(stop, hangup)).await;
     state.close().await;
     ended.map(|()| OK)

@@ -127,6 +127,8 @@ settings! {
         "Address and port at which the homeserver finds us. The url of the registration must lead there";
     WEBHOOK_SECRET = "webhook.secret", "LETTA_WEBHOOK_SECRET", None, "SECRET", None,
         "What calls of `POST /webhook/new-agent` are signed with, at least 16 characters. The webhook is off unless set";
+    REDIS = "events.redis", "REDIS_URL", None, "URL", None,
+        "Where other programs hear what agents are doing: redis://user:password@host:port/database of a Redis server, 7 or later";
     DATABASE = "database", "DATABASE_URL", Some("database"), "PLACE", Some("letta-matrix.db"),
         "Where the state is kept: the path of a SQLite file, or postgres://user:password@host/database";
 }

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
+use agent_events::RedisBus;
 use conversation::rights::{Right, Rights};
 use matrix_client::ruma::{OwnedServerName, OwnedUserId, RoomAliasId, ServerName, UserId};
 use secrecy::SecretString;
@@ -9,8 +10,8 @@ use url::Url;
 
 use super::{
     AS_TOKEN, Config, ConfigError, DATABASE, Database, HOMESERVER_URL, HS_TOKEN, INVITE, LETTA_TOKEN,
-    LETTA_URL, LISTEN, PERMISSIONS, REGISTRATION_TOKEN, SERVER_NAME, SYNC_INTERVAL, Setting, Sourced, Values,
-    WEBHOOK_SECRET, mode, sync,
+    LETTA_URL, LISTEN, PERMISSIONS, REDIS, REGISTRATION_TOKEN, SERVER_NAME, SYNC_INTERVAL, Setting, Sourced,
+    Values, WEBHOOK_SECRET, mode, sync,
 };
 
 /// How often a sync can be had.
@@ -30,6 +31,7 @@ pub(super) fn config(values: &Values) -> Result<Config, ConfigError> {
     let listen = reader.required(&LISTEN, listen);
     let interval = reader.required(&SYNC_INTERVAL, interval);
     let webhook_secret = reader.optional(&WEBHOOK_SECRET, webhook_secret);
+    let redis = reader.optional(&REDIS, redis);
     let permissions = reader.optional(&PERMISSIONS, permissions);
     let invite = reader.optional(&INVITE, user_ids);
     let sync = sync::sync(&mut reader, server_name.as_ref());
@@ -57,6 +59,7 @@ pub(super) fn config(values: &Values) -> Result<Config, ConfigError> {
             listen: listen?,
             interval: interval?.value,
             webhook_secret,
+            redis,
             database: database?,
             sync,
             permissions,
@@ -133,6 +136,13 @@ pub(super) fn database(values: &Values) -> Result<Sourced<Database>, String> {
     let value = values.get(&DATABASE).ok_or_else(|| values.missing(&DATABASE))?;
     let database = Database::parse(&value.value).map_err(|problem| format!("{} {problem}", value.name()))?;
     Ok(value.map(|_| database))
+}
+
+fn redis(text: &str) -> Result<SecretString, String> {
+    RedisBus::check(text).map(|()| text.into()).map_err(|error| {
+        // What it quotes is the pattern, not the value.
+        format!("is of no use: {error}")
+    })
 }
 
 fn url(text: &str) -> Result<Url, String> {
