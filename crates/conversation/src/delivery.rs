@@ -140,8 +140,7 @@ impl Deliverer {
             Task::Decision { approval, .. } => self.find_approval(approval).await?,
             _ => None,
         };
-        let telling = Telling::new((&self.events, &self.clock), &delivery, &record, decided, setting)
-            .quiet(composer.is_quiet);
+        let telling = Telling::new(self, &delivery, &record, decided, setting, composer.is_quiet);
         let work = Work {
             deliverer: self,
             setting,

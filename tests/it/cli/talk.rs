@@ -54,6 +54,22 @@ async fn a_persons_message_is_answered_once() {
 }
 
 #[tokio::test]
+async fn messages_are_carried_while_those_who_watch_cannot_be_told() {
+    let mut servers = Servers::start().await;
+    servers
+        .program
+        .set("REDIS_URL", "redis://me:not-a-real-secret-redis@127.0.0.1:1/0");
+    let running = start(&mut servers).await;
+    let person = Person::in_the_room_of("Agent Alpha", &servers.matrix).await;
+    person.says("hello").await;
+    person.hears_at_last("echo: hello").await;
+    assert_eq!(person.hears(), ["echo: hello"]);
+    let log = running.terminated().await;
+    assert!(!log.contains("not-a-real-secret-redis"), "{log}");
+    assert!(!log.contains(" ERROR "), "{log}");
+}
+
+#[tokio::test]
 async fn a_stranger_is_not_heard() {
     let mut servers = Servers::start().await;
     servers

@@ -19,7 +19,7 @@ use store::{Clock, Delivery};
 use tokio::time::Instant;
 
 use super::{
-    Setting,
+    Deliverer, Setting,
     approval::Approval,
     compose::Composer,
     record::{Outcome, Record, Step, Task},
@@ -81,13 +81,15 @@ enum Opening {
 }
 
 impl Telling {
-    /// `decided`: what was decided on, where the delivery is a decision.
+    /// `decided`: what was decided on, where the delivery is a decision. `is_quiet`: the agent only listens, and says
+    /// nothing whatever it answers.
     pub(super) fn new(
-        (bus, clock): (&Arc<dyn EventBus>, &Arc<dyn Clock>),
+        deliverer: &Deliverer,
         delivery: &Delivery,
         record: &Record,
         decided: Option<Approval>,
         setting: &Setting,
+        is_quiet: bool,
     ) -> Self {
         let resumed = record.step != Step::Queued;
         let mut opening = Opening::Start { resumed };
@@ -127,14 +129,14 @@ impl Telling {
             }
         }
         Self {
-            bus: bus.clone(),
-            clock: clock.clone(),
+            bus: deliverer.events.clone(),
+            clock: deliverer.clock.clone(),
             turn,
             opening,
             has_begun: false,
-            began: clock.now(),
-            shows_text: true,
-            shows_thoughts: setting.effective.reasoning,
+            began: deliverer.clock.now(),
+            shows_text: !is_quiet,
+            shows_thoughts: setting.effective.reasoning && !is_quiet,
             text: String::new(),
             told_at: Instant::now(),
             thought: 0,
@@ -144,13 +146,6 @@ impl Telling {
             cost: None,
             failure: FailureReason::Internal,
         }
-    }
-
-    /// An agent that only listens says nothing, whatever it answers.
-    pub(super) fn quiet(mut self, is_quiet: bool) -> Self {
-        self.shows_text = !is_quiet;
-        self.shows_thoughts &= !is_quiet;
-        self
     }
 
     /// The turn that is told of.

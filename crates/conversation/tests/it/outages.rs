@@ -22,7 +22,9 @@ async fn while_letta_is_away_messages_wait_and_say_so_and_are_answered_once() {
     for text in ["one", "two", "three"] {
         world.says_text(text).await;
     }
-    sleep(60).await;
+    sleep(21).await;
+    assert_has(&world.notices_in(&alpha_room()), "Letta cannot be reached.");
+    sleep(39).await;
     world.restart().await;
     sleep(60).await;
     let notices = world.notices_in(&alpha_room());
@@ -191,7 +193,9 @@ async fn who_waits_for_an_answer_is_told_when_letta_goes_away_and_gets_it_when_i
         world.says_text("[slow 10] hello").await;
         sleep(3).await;
         world.letta.down();
-        sleep(120).await;
+        sleep(21).await;
+        assert_has(&world.notices_in(&alpha_room()), "Letta cannot be reached.");
+        sleep(99).await;
         let notices = world.notices_in(&alpha_room());
         assert_eq!(
             notices,
