@@ -2,10 +2,11 @@
 
 use agent_events::{AgentState, EventBus, EventKind, EventType, FailureReason};
 use letta_client::{LettaErrorKind, fake::Fault};
+use matrix_client::content::Message;
 use serde_json::json;
 
 use crate::{
-    scene::{letta_with_tools, set, sleep},
+    scene::{group, letta_with_tools, set, sleep},
     world::{World, alpha_room},
 };
 
@@ -227,4 +228,31 @@ async fn silence_and_thoughts_that_are_hidden_are_not_told() {
     set(&world, &world.admin, &alpha_room(), shown).await;
     world.talk("[think carefully] [say done]").await;
     assert_eq!(thoughts(&world), 1, "{:#?}", kinds(&world));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_agent_that_only_listens_would_say_is_not_told() {
+    let world = World::new().await;
+    let room = group(&world).await;
+    set(
+        &world,
+        &world.admin,
+        &room,
+        json!({ "mode": "listen", "reasoning": true }),
+    )
+    .await;
+    world
+        .says(&room, &Message::text("[think of it] [say aloud]"))
+        .await;
+    world.settled().await;
+    let ends = types(&world)
+        .into_iter()
+        .filter(|kind| *kind == EventType::AgentCompleted);
+    assert_ne!(ends.count(), 0, "{:#?}", kinds(&world));
+    assert_eq!(deltas(&world), "");
+    assert!(
+        !kinds(&world)
+            .iter()
+            .any(|kind| matches!(kind, EventKind::AgentThinking { text: Some(_) }))
+    );
 }
